@@ -1,0 +1,32 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+BIN := .venv/bin
+export OPENBLAS_NUM_THREADS := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+
+.PHONY: demo test lint lock clean
+
+demo: .venv/installed
+	$(BIN)/larisma demo
+
+test: lint
+	$(BIN)/pytest -n 2
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/installed: requirements.lock pyproject.toml
+	python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Needs uv. Writes names, versions and hashes, and no index host.
+lock:
+	uv pip compile --quiet --python-version 3.11 --all-extras --generate-hashes --no-header pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv larisma-demo

@@ -1,0 +1,168 @@
+"""The tables of people and of what is said to them: Arrow schemas and keys."""
+
+import pyarrow as pa
+
+from recsys.tables import ID, INSTANT, MONEY, Table, must
+
+CHANNELS = ("email", "push")
+ARMS = ("treatment", "control")
+
+CUSTOMERS = Table(
+    "customers",
+    pa.schema(
+        [
+            must("customer_id", ID),
+            pa.field("person_id", ID),  # null: the same
+            pa.field("name", pa.string()),
+            pa.field("salutation", pa.string()),  # Bapak, Ibu, Kak
+            pa.field("email", pa.string()),
+            pa.field("push_tokens", pa.list_(pa.string())),
+            pa.field("language", pa.string()),  # id | en | jv-krama | su-lemes …; null: id
+            pa.field("timezone", pa.string()),  # IANA; null: Asia/Jakarta
+            pa.field("city", pa.string()),
+            pa.field("province", pa.string()),
+            pa.field("birth_date", pa.date32()),
+            pa.field("joined_at", INSTANT),
+            pa.field("tier", pa.string()),
+            pa.field("points", pa.int64()),
+        ]
+    ),
+    key=("customer_id",),
+    instant="joined_at",
+)
+
+CONSENTS = Table(
+    "consents",
+    pa.schema(
+        [
+            must("customer_id", ID),
+            must("channel", pa.string()),
+            must("purpose", pa.string()),  # promotion | transaction | …
+            must("granted", pa.bool_()),
+            must("changed_at", INSTANT),
+            pa.field("source", pa.string()),
+        ]
+    ),
+    key=("customer_id", "channel", "purpose", "changed_at"),
+    instant="changed_at",
+)
+
+SERVICE_CASES = Table(
+    "service_cases",
+    pa.schema(
+        [
+            must("customer_id", ID),
+            must("kind", pa.string()),  # complaint | late_delivery | return
+            must("opened_at", INSTANT),
+            pa.field("closed_at", INSTANT),
+        ]
+    ),
+    key=("customer_id", "kind", "opened_at"),
+    instant="opened_at",
+)
+
+SILENCES = Table(
+    "silences",
+    pa.schema(
+        [
+            pa.field("customer_id", ID),  # one of customer_id and city is given
+            pa.field("city", pa.string()),
+            must("reason", pa.string()),
+            must("until", INSTANT),
+        ]
+    ),
+    key=("customer_id", "city", "reason"),
+)
+
+EVENTS = Table(
+    "events",
+    pa.schema(
+        [
+            must("customer_id", ID),
+            must("item_id", ID),
+            must("kind", pa.string()),  # view | search | cart | chat
+            must("at", INSTANT),
+        ]
+    ),
+    key=("customer_id", "item_id", "kind", "at"),
+    instant="at",
+)
+
+PRICE_HISTORY = Table(
+    "price_history",
+    pa.schema(
+        [
+            must("item_id", ID),
+            must("price", MONEY),
+            must("from", INSTANT),
+            pa.field("to", INSTANT),
+        ]
+    ),
+    key=("item_id", "from"),
+    instant="from",
+)
+
+FEEDBACK = Table(
+    "feedback",
+    pa.schema(
+        [
+            pa.field("message_id", ID),  # or campaign_id and customer_id
+            pa.field("campaign_id", ID),
+            pa.field("customer_id", ID),
+            must(
+                "event", pa.string()
+            ),  # delivered, opened, clicked, redeemed, unsubscribed, bounced, complained, rated
+            must("at", INSTANT),
+            pa.field("amount", MONEY),
+            pa.field("rating", pa.int32()),
+        ]
+    ),
+    key=("message_id", "campaign_id", "customer_id", "event", "at"),
+    instant="at",
+)
+
+COST = pa.struct([must("funder", pa.string()), must("amount", MONEY)])
+
+DECISIONS = Table(
+    "decisions",
+    pa.schema(
+        [
+            must("campaign_id", ID),
+            must("occurrence", pa.string()),  # 20261211t170000z
+            must("customer_id", ID),
+            must("arm", pa.string()),  # one of ARMS; a control's decision is a ghost, it is never sent
+            must("bucket", pa.int32()),  # 0–9999, of the campaign's control group
+            must("channel", pa.string()),
+            must("placement", pa.string()),
+            must("position", pa.int32()),  # from 1
+            must("offer_id", ID),
+            must("item_ids", pa.list_(pa.string())),
+            must("propensity", pa.float64()),
+            must("value", MONEY),  # expected
+            must("costs", pa.list_(COST)),  # expected, per funder
+            must("reason", pa.string()),
+        ]
+    ),
+    key=("campaign_id", "occurrence", "customer_id", "channel", "placement", "position"),
+)
+
+MESSAGES = Table(
+    "messages",
+    pa.schema(
+        [
+            must("message_id", ID),
+            must("campaign_id", ID),
+            must("occurrence", pa.string()),
+            must("customer_id", ID),
+            must("channel", pa.string()),
+            must("language", pa.string()),
+            must("subject", pa.string()),  # of a push: its title
+            pa.field("body_html", pa.string()),
+            must("body_text", pa.string()),
+            pa.field("payload", pa.string()),  # push: JSON
+            must("send_after", INSTANT),
+            must("send_before", INSTANT),
+        ]
+    ),
+    key=("message_id",),
+)

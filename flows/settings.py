@@ -1,0 +1,139 @@
+"""larisma.toml and LARISMA_… variables as one typed, frozen object."""
+
+import tomllib
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from flows.workspace import TABLES, Workspace
+from recsys.tables import InputError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"expected an IANA time zone such as Asia/Jakarta, got {name!r}") from error
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Part):
+    """Where the rows of one table come from, and how its columns are made from the source's.
+
+    Exactly one of path (CSV or Parquet: a file, a folder, or a glob; relative to larisma.toml) and query (a PostgreSQL
+    SELECT, run on the database whose URL is in `url` or LARISMA_DATABASE_URL) is given.
+    columns: our column → SQL expression over the source's columns; a column that is not named here is taken by its own name.
+    item_columns (purchases only): columns of items to derive from purchase lines where there is no items source.
+    where: a SQL condition over the source's columns; rows that do not meet it are left out and counted.
+    """
+
+    path: str | None = None
+    query: str | None = None
+    url: SecretStr | None = None
+    format: Literal["csv", "parquet"] | None = None  # null: by the file's ending
+    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
+    delimiter: str | None = None  # null: found out
+    timezone: Zone = "Asia/Jakarta"  # of instants that bear no zone
+    columns: dict[str, str] = {}
+    item_columns: dict[str, str] = {}
+    where: str | None = None
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+Sources = Annotated[tuple[Source, ...], BeforeValidator(_as_list)]
+
+
+class Ingest(Part):
+    """stop_share: the share of a table's rows that one quarantine reason may reach before the run stops;
+    `default` holds for reasons that are not named."""
+
+    stop_share: dict[str, Share] = {"default": 0.05}
+    max_age_days: dict[str, int] = {}  # table → days after which a run on it is marked stale
+    memory_limit: str = "1GB"
+
+
+class Train(Part):
+    seed: int = 20171205
+    window_days: int = Field(28, gt=0)  # held out to choose the champion and to calibrate
+    half_life_days: float = Field(91, gt=0)
+    min_item_buyers: int = Field(10, ge=1)
+    factors: int = Field(64, gt=0)
+    metric: str = "ndcg@10"
+    tolerance: Share = 0.02  # a champion is replaced only by a model at most this much worse, relatively
+
+
+class Consent(Part):
+    assume: tuple[str, ...] = ()  # channels for which no row means yes; for imported bases only
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="LARISMA_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    timezone: Zone = "Asia/Jakarta"
+    language: Literal["id", "en"] = "id"
+    shop: str = "Toko"
+    shop_url: str = "https://toko.example"
+    database_url: SecretStr | None = None
+    control_salt: str = "larisma"
+    sources: dict[str, Sources] = {}
+    ingest: Ingest = Ingest()
+    train: Train = Train()
+    consent: Consent = Consent()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # a variable wins over the file
+
+
+def load_settings(workspace: Workspace) -> Settings:
+    """Raises InputError naming every fault of the file at once, each by its key."""
+    path = workspace.settings_file
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    try:
+        settings = Settings(**content)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{path}: {fault}" for fault in faults(error))) from error
+    for name in settings.sources:
+        if name not in TABLES:
+            raise InputError(f"{path}: sources.{name}: no such table; expected one of {', '.join(TABLES)}")
+    return settings
+
+
+def faults(error: ValidationError) -> list[str]:
+    """A pydantic error as one line for each fault: key: what is wrong, got which value."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        scalar = isinstance(fault["input"], str | int | float | bool)
+        lines.append(f"{where}: {message}" + (f", got {fault['input']!r}" if scalar else ""))
+    return lines
+
+
+def window(settings: Settings) -> timedelta:
+    return timedelta(days=settings.train.window_days)

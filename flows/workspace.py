@@ -1,0 +1,219 @@
+"""Where tables, models and runs live, and how they are published: whole or not at all.
+
+Two ways of publishing, both ended by one atomic rename:
+- tables: immutable Parquet files plus `tables/manifest.json`, which names the files that count; replacing it publishes
+  all tables of one ingest together.
+- folders (a model, a run): written aside under `.versions/`, then a symbolic link is swung over to them.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from campaigns import tables as campaign_tables
+from recsys import tables as recsys_tables
+from recsys.tables import InputError, Table
+
+TABLES: dict[str, Table] = {
+    contract.name: contract
+    for contract in (
+        recsys_tables.ITEMS,
+        campaign_tables.CUSTOMERS,
+        recsys_tables.PURCHASES,
+        campaign_tables.CONSENTS,
+        campaign_tables.SERVICE_CASES,
+        campaign_tables.SILENCES,
+        campaign_tables.FEEDBACK,
+        campaign_tables.EVENTS,
+        campaign_tables.PRICE_HISTORY,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One retailer's folder. Holds paths only; what is in them is read anew each time."""
+
+    root: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.root / "larisma.toml"
+
+    @property
+    def campaigns(self) -> Path:
+        return self.root / "campaigns"
+
+    @property
+    def tables(self) -> Path:
+        return self.root / "tables"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "quarantine"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def champion(self) -> Path:
+        """A link to the model that serves."""
+        return self.models / "champion"
+
+    def run(self, campaign_id: str, occurrence: str) -> Path:
+        return self.root / "runs" / campaign_id / occurrence
+
+
+def open_workspace(root: Path) -> Workspace:
+    """Raises InputError if there is no workspace at root."""
+    workspace = Workspace(root)
+    if not workspace.settings_file.is_file():
+        raise InputError(
+            f"{root}: no workspace here (larisma.toml is missing); make one with: larisma init --workspace {root}"
+        )
+    return workspace
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file in one step, durably."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def read_catalog(workspace: Workspace) -> dict[str, Any]:
+    """What `tables/manifest.json` says of each table: its files with rows and checksums, and of its last ingest."""
+    manifest = workspace.tables / "manifest.json"
+    return read_json(manifest) if manifest.exists() else {}
+
+
+def table_files(workspace: Workspace, name: str) -> list[Path]:
+    """The Parquet files that make up a table now, in order; none if it was never ingested."""
+    entry = read_catalog(workspace).get(name)
+    return [workspace.tables / file["path"] for file in entry["files"]] if entry else []
+
+
+def read_table(
+    workspace: Workspace, name: str, *, as_of: datetime | None = None, columns: Iterable[str] | None = None
+) -> pa.Table:
+    """A table's rows known before as_of (all if None), sorted by key; a table never ingested is empty.
+
+    Raises InputError if as_of bears no time zone.
+    """
+    contract = TABLES[name]
+    wanted = list(columns) if columns else contract.schema.names
+    files = table_files(workspace, name)
+    if not files:
+        return contract.schema.empty_table().select(wanted)
+    dataset = ds.dataset([str(file) for file in files], schema=contract.schema)
+    condition = known_before(contract, as_of)
+    needed = list(dict.fromkeys([*wanted, *contract.key]))
+    table = dataset.to_table(columns=needed, filter=condition)
+    return table.sort_by([(column, "ascending") for column in contract.key]).select(wanted)
+
+
+def known_before(contract: Table, as_of: datetime | None) -> pc.Expression | None:
+    """The filter that hides what was not yet known as of an instant."""
+    if as_of is None or contract.instant is None:
+        return None
+    if as_of.tzinfo is None:
+        raise InputError(f"as-of instant {as_of}: expected a time zone, such as {as_of.isoformat()}+07:00")
+    column = pc.field(contract.instant)
+    return column.is_null() | (column < pa.scalar(as_of, recsys_tables.INSTANT))
+
+
+def publish_catalog(workspace: Workspace, catalog: Mapping[str, Any]) -> None:
+    """Makes the files that catalog names the tables, in one step; then removes files that nothing names any more."""
+    write_json(workspace.tables / "manifest.json", catalog)
+    kept = {file["path"] for entry in catalog.values() for file in entry["files"]}
+    for path in workspace.tables.rglob("*.parquet"):
+        if path.relative_to(workspace.tables).as_posix() not in kept:
+            path.unlink()
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def publishing(target: Path) -> Iterator[Path]:
+    """A folder to write into; when the block ends well, target becomes (a link to) it, in one step.
+
+    A reader of target sees the old folder or the new one, never a mixture; when the block raises, target is as it was.
+    """
+    versions = target.parent / ".versions"
+    versions.mkdir(parents=True, exist_ok=True)
+    aside = versions / f".{target.name}.{os.getpid()}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        version = versions / f"{target.name}-{folder_digest(aside)[:16]}"
+        if version.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(version)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    point(target, version)
+    for stale in versions.glob(f"{target.name}-{'?' * 16}"):
+        if stale != version:
+            shutil.rmtree(stale)
+
+
+def point(link: Path, folder: Path) -> None:
+    """Swings a symbolic link over to a folder in one step."""
+    aside = link.with_name(f".{link.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(os.path.relpath(folder, link.parent))
+    aside.replace(link)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{checksum(path)}\n".encode())
+    return digest.hexdigest()

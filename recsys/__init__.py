@@ -1,0 +1,1 @@
+"""Customers × items: what people bought, and what they are likely to buy next."""
