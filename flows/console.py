@@ -1,0 +1,60 @@
+"""How commands speak: tables, progress, one closing line; or JSON and nothing else."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+out = Console()
+err = Console(stderr=True)
+
+
+def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Prints a table; numbers stand right, text left."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, name in enumerate(header):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) or _looks_numeric(row[index]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, str) else number(cell) for cell in row))
+    out.print(table)
+
+
+def number(value: float | None) -> str:
+    """12345 → 12.345, .4213 → 0,421: as people in Indonesia write them."""
+    if value is None:
+        return "–"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+    return text.translate(str.maketrans(",.", ".,"))
+
+
+def finish(wrote: str, following: Sequence[str] = ()) -> None:
+    """The closing lines of every command: what it wrote, and what to do next."""
+    out.print(f"[green]✓[/green] {wrote}", highlight=False, soft_wrap=True)
+    for step in following:
+        out.print(f"  next: {step}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_json(result: Any) -> None:
+    out.print(json.dumps(result, indent=2, ensure_ascii=False), highlight=False, markup=False, soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(title: str, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Shows what long work is at; call the yielded function with each step's name."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet) as display:
+        task = display.add_task(title, total=None)
+        yield lambda step: display.update(task, description=f"{title}: {step}")
+
+
+def _looks_numeric(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.removeprefix("Rp").removeprefix("-")[:1].isdigit()
