@@ -1,6 +1,7 @@
 """How commands speak: tables, progress, one closing line; or JSON and nothing else."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,8 @@ from rich.table import Table
 
 out = Console()
 err = Console(stderr=True)
+log = logging.getLogger("larisma")  # what the flows say they are doing; a Prefect run shows the same lines
+log.setLevel(logging.INFO)
 
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -48,12 +51,28 @@ def complain(message: str) -> None:
 
 
 @contextmanager
-def progress(title: str, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """Shows what long work is at; call the yielded function with each step's name."""
+def progress(title: str, quiet: bool = False) -> Iterator[None]:
+    """Shows what long work is at: the last line logged by `larisma`, and the time it has taken."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=quiet) as display:
         task = display.add_task(title, total=None)
-        yield lambda step: display.update(task, description=f"{title}: {step}")
+        steps = _Steps(lambda step: display.update(task, description=f"{title}: {step}"))
+        log.addHandler(steps)
+        try:
+            yield
+        finally:
+            log.removeHandler(steps)
+
+
+class _Steps(logging.Handler):
+    """Hands each logged line to a function."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self.tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.tell(record.getMessage())
 
 
 def _looks_numeric(cell: Any) -> bool:

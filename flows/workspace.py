@@ -26,6 +26,11 @@ from campaigns import tables as campaign_tables
 from recsys import tables as recsys_tables
 from recsys.tables import InputError, Table
 
+
+class RunError(RuntimeError):
+    """A run could not do its work, though what it was given is well formed; nothing was published."""
+
+
 TABLES: dict[str, Table] = {
     contract.name: contract
     for contract in (
