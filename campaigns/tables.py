@@ -2,10 +2,15 @@
 
 import pyarrow as pa
 
-from recsys.tables import ID, INSTANT, MONEY, Table, must
+from recsys.tables import ID, INSTANT, MONEY, InputError, Table, must
 
 CHANNELS = ("email", "push")
 ARMS = ("treatment", "control")
+
+
+class CampaignError(InputError):
+    """A campaign file, or a part of one, is wrong. The message has one line for each fault."""
+
 
 CUSTOMERS = Table(
     "customers",
