@@ -3,74 +3,63 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
-from jinja2 import TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from campaigns.faults import Place, faults, near
+from campaigns.fields import (
+    Count,
+    Days,
+    Language,
+    Part,
+    Predicate,
+    Rupiah,
+    RupiahOrNothing,
+    Slug,
+    Template,
+    Words,
+    Zone,
+    expect,
+    in_indonesian,
+)
 from campaigns.marked_yaml import read_yaml
-from campaigns.predicates import check_predicate
-from campaigns.tables import CUSTOMERS, CampaignError
+from campaigns.offer import (
+    AmountOff,
+    Benefit,
+    Cashback,
+    FreeShipping,
+    Installment0,
+    Offer,
+    OfferText,
+    PercentOff,
+    PointsMultiplier,
+    Quota,
+    Scope,
+)
+from campaigns.tables import CampaignError
 
-# --- values ----------------------------------------------------------------------------------------------------------
-
-
-def _expect(words: str) -> WrapValidator:
-    """Whatever is wrong with the value, say what was expected."""
-
-    def check(value: Any, inner: Any) -> Any:
-        try:
-            return inner(value)
-        except ValidationError as error:
-            raise PydanticCustomError("expected", "expected {words}", {"words": words}) from error
-
-    return WrapValidator(check)
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(name) from error
-    return name
-
-
-def _predicate(text: str) -> str:
-    try:
-        return check_predicate(text, CUSTOMERS.schema.names)
-    except CampaignError as error:
-        raise PydanticCustomError("predicate", "{words}", {"words": str(error)}) from error
-
-
-_JINJA = ImmutableSandboxedEnvironment()  # parses only; rendering.py renders
-
-
-def _template(text: str) -> str:
-    try:
-        _JINJA.parse(text)
-    except TemplateSyntaxError as error:
-        raise PydanticCustomError("template", "not a valid template: {words}", {"words": error.message}) from error
-    return text
-
-
-SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-Slug = Annotated[str, Field(pattern=SLUG), _expect("small letters, digits, - and _, at most 64")]
-Words = Annotated[str, Field(min_length=1, pattern=r"\S"), _expect("some text")]
-Rupiah = Annotated[int, Field(strict=True, gt=0, le=10**15), _expect("a positive amount in rupiah, as 50000")]
-RupiahOrNothing = Annotated[int, Field(strict=True, ge=0, le=10**15), _expect("an amount in rupiah of 0 or more")]
-Count = Annotated[int, Field(strict=True, gt=0, le=10**12), _expect("a whole number of 1 or more")]
-Days = Annotated[int, Field(strict=True, ge=1, le=366), _expect("a number of days, 1 to 366")]
-Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), _expect("a share from 0 to 1")]
-Percent = Annotated[
-    float, Field(strict=True, gt=0, le=100, allow_inf_nan=False), _expect("a percentage above 0, to 100")
+__all__ = [
+    "AmountOff",
+    "Benefit",
+    "Campaign",
+    "CampaignError",
+    "Cashback",
+    "Channel",
+    "Content",
+    "Control",
+    "FreeShipping",
+    "Installment0",
+    "Offer",
+    "OfferText",
+    "PercentOff",
+    "PointsMultiplier",
+    "Quota",
+    "Schedule",
+    "Scope",
+    "json_schema",
+    "load_campaign",
 ]
-Zone = Annotated[str, AfterValidator(_zone), _expect("an IANA time zone, as Asia/Jakarta")]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]+)*$"), _expect("a language, as id, en or jv-krama")]
-Predicate = Annotated[str, AfterValidator(_predicate)]
-Template = Annotated[str, AfterValidator(_template)]
 
 ChannelName = Literal["email", "push"]
 PLACEMENTS: Mapping[str, tuple[str, ...]] = {"email": ("hero", "grid"), "push": ("push",)}
@@ -80,31 +69,24 @@ NEEDED_WORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-# --- when ------------------------------------------------------------------------------------------------------------
-
-
 class Schedule(Part):
     """When a campaign fires. calendar.py turns it into instants."""
 
     occasion: Literal["harbolnas", "double_day", "lebaran", "payday", "always"]
-    """harbolnas: 12 December. double_day: 9.9, 10.10 … of `month`, of each month if none is given. lebaran: the first day
-    of Idul Fitri in Indonesia. payday: the `day` of each month, or the working day before. always: each day, or each
-    `weekday`."""
-    days: Annotated[int, Field(strict=True, ge=-180, le=180), _expect("a number of days, -180 to 180")] = 0
+    """harbolnas: 12 December. double_day: 9.9, 10.10 … of `month`, of each month if none is given. lebaran: the first
+    day of Idul Fitri in Indonesia. payday: the `day` of each month, or the working day before. always: each day, or
+    each `weekday`."""
+    days: Annotated[int, Field(strict=True, ge=-180, le=180), expect("a number of days, -180 to 180")] = 0
     """Shift from the occasion in days; negative is before it."""
-    time: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$"), _expect('a time of day, as "07:30"')] = "00:00"
+    time: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$"), expect('a time of day, as "07:30"')] = "00:00"
     """Local time of sending, HH:MM."""
     timezone: Zone = "Asia/Jakarta"
     """The IANA time zone of `time`."""
-    lead_days: Annotated[int, Field(strict=True, ge=0, le=60), _expect("a number of days, 0 to 60")] = 0
+    lead_days: Annotated[int, Field(strict=True, ge=0, le=60), expect("a number of days, 0 to 60")] = 0
     """The campaign is decided so many days before it is sent."""
-    month: Annotated[int, Field(strict=True, ge=1, le=12), _expect("a month, 1 to 12")] | None = None
+    month: Annotated[int, Field(strict=True, ge=1, le=12), expect("a month, 1 to 12")] | None = None
     """Of double_day only: 9 is 9.9."""
-    day: Annotated[int, Field(strict=True, ge=1, le=31), _expect("a day of the month, 1 to 31")] | None = None
+    day: Annotated[int, Field(strict=True, ge=1, le=31), expect("a day of the month, 1 to 31")] | None = None
     """Of payday only; 25 if not given. In a shorter month: its last day."""
     weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] | None = None
     """Of always only: once a week on this day."""
@@ -121,162 +103,11 @@ class Schedule(Part):
         return self
 
 
-# --- offers ----------------------------------------------------------------------------------------------------------
-
-
-class PercentOff(Part):
-    kind: Literal["percent_off"]
-    percent: Percent
-    """Of the basket within the offer's scope."""
-    max_discount: Rupiah | None = None
-    """The most that is taken off, in rupiah; null is no such limit."""
-
-
-class AmountOff(Part):
-    kind: Literal["amount_off"]
-    amount: Rupiah
-    """Taken off the basket, in rupiah; never more than the basket."""
-
-
-class Cashback(Part):
-    kind: Literal["cashback"]
-    percent: Percent
-    """Of the basket within the offer's scope, paid back after the purchase."""
-    max_discount: Rupiah | None = None
-    """The most that is paid back, in rupiah; null is no such limit."""
-
-
-class FreeShipping(Part):
-    kind: Literal["free_shipping"]
-    amount: Rupiah
-    """The shipping that is borne for an order, at most, in rupiah."""
-
-
-class PointsMultiplier(Part):
-    kind: Literal["points_multiplier"]
-    factor: Annotated[float, Field(strict=True, gt=1, le=100, allow_inf_nan=False), _expect("a factor above 1, to 100")]
-    """2 is double points."""
-    point_rate: Share = 0.01
-    """What the ordinary points of a purchase are worth, as a share of the basket."""
-    breakage: Share = 0.0
-    """The share of points that are never spent."""
-
-
-class Installment0(Part):
-    kind: Literal["installment_0"]
-    months: Annotated[int, Field(strict=True, ge=2, le=60), _expect("a number of months, 2 to 60")]
-    """Instalments without interest over so many months."""
-    fee_percent: Percent
-    """What the bank charges for it, in percent of the basket."""
-
-
-Benefit = Annotated[
-    PercentOff | AmountOff | Cashback | FreeShipping | PointsMultiplier | Installment0, Field(discriminator="kind")
-]
-
-
-class Scope(Part):
-    """The items an offer applies to: all that any of the lists names, or everything. Restricted items never belong."""
-
-    categories: tuple[Words, ...] = ()
-    """Paths such as "Grocery > Coffee"; a path covers all below it."""
-    items: tuple[Words, ...] = ()
-    brands: tuple[Words, ...] = ()
-    merchants: tuple[Words, ...] = ()
-    everything: Annotated[bool, Field(strict=True)] = False
-
-    @model_validator(mode="after")
-    def _something(self) -> "Scope":
-        listed = bool(self.categories or self.items or self.brands or self.merchants)
-        if listed == self.everything:
-            raise PydanticCustomError(
-                "scope",
-                "everything: true stands beside lists; keep one of the two"
-                if listed
-                else "names no item; give categories, items, brands or merchants, or everything: true",
-            )
-        return self
-
-
-class Quota(Part):
-    """How often an offer may be used: `redeemed` (the customers' meaning of kuota) or `sent`, not both."""
-
-    redeemed: Count | None = None
-    """So many redemptions in expectation."""
-    sent: Count | None = None
-    """So many messages that carry the offer."""
-
-    @model_validator(mode="after")
-    def _one(self) -> "Quota":
-        if (self.redeemed is None) == (self.sent is None):
-            raise PydanticCustomError("quota", "expected either redeemed or sent, exactly one of the two")
-        return self
-
-    @property
-    def kind(self) -> Literal["redeemed", "sent"]:
-        return "sent" if self.redeemed is None else "redeemed"
-
-    @property
-    def limit(self) -> int:
-        return self.redeemed or self.sent or 0
-
-
-class OfferText(Part):
-    """An offer's words in one language; small templates."""
-
-    title: Annotated[Template, Field(min_length=1)]
-    body: Template = ""
-
-
-def _adds_up(funders: Mapping[str, float]) -> Mapping[str, float]:
-    if abs(sum(funders.values()) - 1) > 1e-9:
-        total = f"{sum(funders.values()):.6g}"
-        raise PydanticCustomError("shares", "the shares add up to {total}, expected 1", {"total": total})
-    return funders
-
-
-def _in_indonesian(texts: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "id" not in texts:
-        raise PydanticCustomError("language", "the words in Indonesian (id) are missing; every campaign has them")
-    return texts
-
-
-class Offer(Part):
-    """A benefit on a scope, with its terms, who pays for it, how often it may be used, and its words."""
-
-    id: Slug
-    benefit: Benefit
-    scope: Scope
-    min_spend: RupiahOrNothing = 0
-    """The basket within the scope from which the benefit is given, in rupiah."""
-    funders: Annotated[Mapping[Slug, Share], AfterValidator(_adds_up)] = {"retailer": 1.0}
-    """Who pays for the benefit: funder → share; the shares add up to 1. `retailer` is the shop itself."""
-    quota: Quota | None = None
-    """null is no quota."""
-    uplift: Annotated[
-        float,
-        Field(strict=True, ge=0, le=10, allow_inf_nan=False),
-        _expect("a relative uplift from 0 to 10 (0.3 is +30%)"),
-    ]
-    """By how much the offer raises the chance of a purchase, relatively: 0.3 is +30%. Assumed until it is measured."""
-    group: Slug | None = None
-    """At most one offer of a group goes into a message; null is a group of its own."""
-    priority: Annotated[int, Field(strict=True), _expect("a whole number")] = 0
-    """Breaks ties between offers of equal value; higher wins."""
-    eligibility: Predicate | None = None
-    """SQL predicate over the customers' columns: who of the audience may get it; null is everyone."""
-    text: Annotated[Mapping[Language, OfferText], AfterValidator(_in_indonesian)]
-    """Language → words; `id` is always there and is what speakers of a language that is not here read."""
-
-
-# --- the campaign ----------------------------------------------------------------------------------------------------
-
-
 class Control(Part):
     """The part of the audience that is not sent anything, so that the campaign's effect can be measured."""
 
     share: Annotated[
-        float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False), _expect("a share from 0 to less than 1")
+        float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False), expect("a share from 0 to less than 1")
     ] = 0.10
 
 
@@ -288,7 +119,7 @@ class Channel(Part):
     placements: Annotated[Mapping[str, Count], Field(min_length=1)]
     """Places for offers → how many each holds. Of an email hero and grid; of a push one push."""
     response: Annotated[
-        float, Field(strict=True, gt=0, le=10, allow_inf_nan=False), _expect("a factor above 0, to 10")
+        float, Field(strict=True, gt=0, le=10, allow_inf_nan=False), expect("a factor above 0, to 10")
     ] = 1.0
     """Multiplies the offers' uplift on this channel."""
 
@@ -310,7 +141,7 @@ class Content(Part):
 
 
 class Campaign(Part):
-    """One occasion, an audience, offers, limits, channels and words. load_campaign makes it, and checks it as a whole."""
+    """An occasion, an audience, offers, limits, channels and words; load_campaign makes it and checks the whole."""
 
     id: Slug
     """The same as the file's name without .yaml."""
@@ -327,7 +158,7 @@ class Campaign(Part):
     offers: Annotated[tuple[Offer, ...], Field(min_length=1)]
     fallback: Slug | None = None
     """The offer that is shown where no other is worth it; null is none."""
-    content: Annotated[Mapping[Language, Content], AfterValidator(_in_indonesian)]
+    content: Annotated[Mapping[Language, Content], AfterValidator(in_indonesian)]
     """Language → the words around the offers; `id` is always there."""
 
     def offer(self, offer_id: str) -> Offer:
