@@ -9,8 +9,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from campaigns.predicates import check_predicate
-from campaigns.tables import CUSTOMERS, CampaignError
+from campaigns.predicates import PEOPLE, bind_predicate, check_predicate
+from campaigns.tables import CampaignError
 
 
 class Part(BaseModel):
@@ -39,17 +39,16 @@ def _zone(name: str) -> str:
 
 def _predicate(text: str) -> str:
     try:
-        return check_predicate(text, CUSTOMERS.schema.names)
+        checked = check_predicate(text, PEOPLE.names)
+        bind_predicate(checked, PEOPLE)
     except CampaignError as error:
         raise PydanticCustomError("predicate", "{words}", {"words": str(error)}) from error
-
-
-_JINJA = ImmutableSandboxedEnvironment()  # parses only; rendering.py renders
+    return checked
 
 
 def _template(text: str) -> str:
     try:
-        _JINJA.parse(text)
+        ImmutableSandboxedEnvironment().parse(text)  # the syntax alone; rendering.py knows the fields
     except TemplateSyntaxError as error:
         raise PydanticCustomError("template", "not a valid template: {words}", {"words": error.message}) from error
     return text

@@ -74,8 +74,8 @@ class Schedule(Part):
 
     occasion: Literal["harbolnas", "double_day", "lebaran", "payday", "always"]
     """harbolnas: 12 December. double_day: 9.9, 10.10 … of `month`, of each month if none is given. lebaran: the first
-    day of Idul Fitri in Indonesia. payday: the `day` of each month, or the working day before. always: each day, or
-    each `weekday`."""
+    day of Idul Fitri in Indonesia. payday: the `day` of each month, on a weekend the Friday before. always: each day,
+    or each `weekday`."""
     days: Annotated[int, Field(strict=True, ge=-180, le=180), expect("a number of days, -180 to 180")] = 0
     """Shift from the occasion in days; negative is before it."""
     time: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$"), expect('a time of day, as "07:30"')] = "00:00"
