@@ -1,4 +1,7 @@
-"""From purchases to the interaction matrix: returns netted, orders counted and decayed, ids in sorted order."""
+"""From purchases to the interaction matrix: returns netted, orders counted and decayed, ids in sorted order.
+
+Everything is array arithmetic over sorted lines. Ids are strings outside and row numbers inside.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +12,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.tables import INSTANT, InputError
+
+DAY = 86_400_000_000  # microseconds
+
+Ints = NDArray[np.int64]
+
 
 @dataclass(frozen=True, eq=False)
 class InteractionMatrix:
@@ -18,22 +27,13 @@ class InteractionMatrix:
     customers: pa.StringArray
     items: pa.StringArray
 
-    def customer_rows(self, ids: pa.Array) -> NDArray[np.int32]:
-        """Row number of each customer id, -1 where it has none."""
+    def customer_rows(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int32]:
+        """Row number of each customer id, -1 for an id without history."""
         return _positions(ids, self.customers)
 
-    def item_rows(self, ids: pa.Array) -> NDArray[np.int32]:
-        """Column number of each item id, -1 where it has none."""
+    def item_rows(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int32]:
+        """Column number of each item id, -1 for an id that is in no column."""
         return _positions(ids, self.items)
-
-
-def _positions(ids: pa.Array, known: pa.Array) -> NDArray[np.int32]:
-    return pc.fill_null(pc.index_in(ids, value_set=known), -1).to_numpy(zero_copy_only=False)
-
-
-def net_purchases(purchases: pa.Table, as_of: datetime) -> pa.Table:
-    """The purchases before as_of that were not taken back before as_of; of part returns, what is left."""
-    raise NotImplementedError
 
 
 def build_matrix(
@@ -44,5 +44,124 @@ def build_matrix(
     min_item_buyers: int = 1,
     cap: float = 100.0,
 ) -> InteractionMatrix:
-    """Orders per customer and item, each halved every half_life_days before as_of (None: not), at most cap."""
-    raise NotImplementedError
+    """Orders per customer and item as of an instant, returns netted.
+
+    An order counts 1 for each of its items however many pieces, halved for every half_life_days of its age (None:
+    never), and a cell is at most cap. Items with fewer than min_item_buyers customers are left out; customers who keep
+    a purchase but none of these items keep an empty row.
+    """
+    net = net_purchases(purchases, as_of)
+    customers, customer = _codes(net["customer_id"])
+    items, item = _codes(net["item_id"])
+    _, order = _codes(net["order_id"])
+    at = _instants(net["occurred_at"])
+
+    pair = customer * max(len(items), 1) + item
+    by = np.lexsort((at, order, pair))
+    pair, order, at = pair[by], order[by], at[by]
+    last = np.append((pair[1:] != pair[:-1]) | (order[1:] != order[:-1]), True)[: len(pair)]  # one line per order
+    pair, age = pair[last], (pa.scalar(as_of, INSTANT).value - at[last]) / DAY
+    weight = np.ones(len(pair)) if half_life_days is None else np.exp2(-age / half_life_days)
+
+    starts = np.flatnonzero(np.append(True, pair[1:] != pair[:-1])[: len(pair)])
+    cell = np.minimum(np.add.reduceat(weight, starts), cap) if len(starts) else weight
+    row, column = np.divmod(pair[starts], max(len(items), 1))
+    known = np.bincount(column, minlength=len(items)) >= min_item_buyers
+    kept = known[column]
+    renumbered = np.cumsum(known) - 1
+    matrix = csr_matrix(
+        (cell[kept].astype(np.float32), (row[kept], renumbered[column[kept]])), shape=(len(customers), int(known.sum()))
+    )
+    return InteractionMatrix(matrix, customers, items.filter(pa.array(known)))
+
+
+def net_purchases(purchases: pa.Table, as_of: datetime) -> pa.Table:
+    """The purchases before as_of, in their order, less what was returned or cancelled before as_of.
+
+    A return takes back the line it names if that is an earlier purchase of the same customer and item, else the latest
+    earlier purchases of that customer and item. Of a part return, quantity, amount and discount shrink in proportion,
+    in whole rupiah. What is returned beyond what was bought cancels nothing.
+    """
+    if as_of.tzinfo is None:
+        raise ValueError(f"as_of must carry a time zone, got {as_of}")
+    lines = purchases.filter(pc.less(purchases["occurred_at"], pa.scalar(as_of, INSTANT)))
+    bought = pc.equal(lines["kind"], "purchase")
+    if pc.all(bought).as_py():
+        return lines
+    items, item = _codes(lines["item_id"])
+    pair = _codes(lines["customer_id"])[1] * len(items) + item
+    touched = np.flatnonzero(np.isin(pair, pair[~_array(bought)]))
+    left = _array(lines["quantity"]).copy()
+    left[touched] = _left(lines.take(touched), pair[touched])
+    kept = np.flatnonzero(_array(bought) & (left > 0))
+    net, left = lines.take(kept), left[kept]
+    quantity, remains = net["quantity"], pa.array(left)
+    for name in ("amount", "discount"):
+        whole = net[name]
+        part = pc.divide(pc.add(pc.multiply(whole, remains), pc.divide(quantity, 2)), quantity)
+        net = _with(net, name, pc.if_else(pc.less(remains, quantity), part, whole))
+    return _with(net, "quantity", pa.chunked_array([remains]))
+
+
+def _left(lines: pa.Table, group: Ints) -> Ints:
+    """Quantity left of each purchase after all returns; for the returns themselves 0. group: customer and item."""
+    bought = _array(pc.equal(lines["kind"], "purchase"))
+    quantity = _array(lines["quantity"]).copy()
+    line = _codes(lines["line_id"])[1]
+    by = np.lexsort((line, ~bought, _instants(lines["occurred_at"]), group))  # at one instant, purchases come first
+    place = np.empty_like(by)
+    place[by] = np.arange(len(by))
+
+    # Named lines first: what a return names is known, what it does not name is a guess.
+    found = pc.index_in(lines["returned_line_id"], lines["line_id"].filter(bought).combine_chunks(), skip_nulls=True)
+    at = np.append(np.flatnonzero(bought), -1)[_array(pc.fill_null(found, -1))]
+    named = ~bought & (at >= 0) & (group[at] == group) & (place[at] < place)
+    np.subtract.at(quantity, at[named], quantity[named])
+    quantity = np.where(named, 0, np.maximum(quantity, 0))
+
+    # Then last in, first out: a purchase is put on its group's stack, a return takes from the top. What is left of a
+    # purchase is how far the lowest later height of the stack stays above the height it was put on.
+    step = np.where(bought, quantity, -quantity)[by]
+    first = np.append(True, np.diff(group[by]) != 0)
+    g = np.cumsum(first) - 1
+    span = 1 + np.add.reduceat(np.abs(step), np.flatnonzero(first)).max()  # groups this far apart cannot mix
+    if float(span) * len(step) > 2**62:
+        raise InputError(f"purchases.quantity: one customer bought {span} pieces of one item; check the quantities")
+    level = np.cumsum(step)
+    level -= (level - step)[first][g]
+    height = level - (np.minimum.accumulate(np.minimum(level, 0) - g * span) + g * span)
+    lowest = np.minimum.accumulate((height + g * span)[::-1])[::-1] - g * span
+    out = np.empty_like(step)
+    out[by] = np.clip(lowest - (height - step), 0, np.maximum(step, 0))
+    return out
+
+
+def _codes(ids: pa.ChunkedArray) -> tuple[pa.StringArray, Ints]:
+    """The sorted distinct ids, and each id's number among them."""
+    if not len(ids):
+        return pa.array([], ids.type), np.zeros(0, np.int64)
+    encoded = ids.dictionary_encode().unify_dictionaries()
+    names = encoded.chunk(0).dictionary
+    order = pc.sort_indices(names).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return names.take(order), rank[np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])]
+
+
+def _positions(ids: pa.Array | pa.ChunkedArray, known: pa.Array) -> NDArray[np.int32]:
+    return _array(pc.fill_null(pc.index_in(ids, value_set=known), -1))
+
+
+def _instants(column: pa.ChunkedArray) -> Ints:
+    """Microseconds since 1970."""
+    return _array(column.cast(INSTANT).cast(pa.int64()))
+
+
+def _array(column: pa.Array | pa.ChunkedArray) -> NDArray:
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return whole.to_numpy(zero_copy_only=False)
+
+
+def _with(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    at = table.schema.get_field_index(name)
+    return table.set_column(at, table.schema.field(at), column)

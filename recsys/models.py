@@ -5,11 +5,13 @@ Collaborative filtering is alternating least squares (Hu, Koren and Volinsky 200
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
+from implicit.recommender_base import ModelFitError
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
@@ -18,8 +20,9 @@ from threadpoolctl import threadpool_limits
 Rows = NDArray[np.integer]
 Floats = NDArray[np.float32]
 
-# A little popularity in every personal score: it orders what the history says nothing about, and can hardly overrule it.
-POPULARITY_SHARE = 1e-3
+# A little popularity in every personal score: it orders what the history says nothing about, hardly overrules what it
+# says, and gives customers without history the popular items.
+POPULARITY_SHARE = np.float32(0.03)
 
 
 class ModelError(RuntimeError):
@@ -37,7 +40,7 @@ class Recommender(Protocol):
         """(customers, items) it was fitted on."""
 
     def scores(self, rows: Rows, columns: Rows | None = None) -> Floats:
-        """Scores [rows × items], or of the chosen item columns alone; higher is better, comparable between customers."""
+        """Scores [rows × items], or of the chosen item columns alone. Higher is better, also between customers."""
 
     def scope_scores(self, rows: Rows, scopes: csr_matrix) -> Floats:
         """Scores [rows × scopes]: the sum of the scores of a scope's items, given scopes [items × scopes] of 0/1."""
@@ -72,7 +75,7 @@ class LinearModel:
     item_factors: Floats
     popularity: Floats
     factor_weight: float = 1.0
-    regularization: float = 0.0
+    regularization: float = 0.0  # λ of the factors, needed to explain them
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -81,17 +84,18 @@ class LinearModel:
     def scores(self, rows: Rows, columns: Rows | None = None) -> Floats:
         history, factors = self._of(rows)
         chosen = slice(None) if columns is None else columns
-        out = (self.factor_weight * factors) @ self.item_factors[chosen].T + self.popularity[chosen]
-        if len(self.personal):
+        out = factors @ self.item_factors[chosen].T + self.popularity[chosen]
+        if history is not None:
             out += (history if columns is None else history[:, columns]).toarray()
         return out
 
     def scope_scores(self, rows: Rows, scopes: csr_matrix) -> Floats:
         history, factors = self._of(rows)
-        out = (self.factor_weight * factors) @ (scopes.T @ self.item_factors).T + scopes.T @ self.popularity
-        if len(self.personal):
+        scopes = scopes.astype(np.float32)
+        out = factors @ (scopes.T @ self.item_factors).T + scopes.T @ self.popularity
+        if history is not None:
             out += (history @ scopes).toarray()
-        return out.astype(np.float32, copy=False)
+        return out
 
     def contributions(self, row: int, items: Rows) -> tuple[Rows, Floats]:
         if row < 0:
@@ -113,35 +117,117 @@ class LinearModel:
     def arrays(self) -> dict[str, NDArray]:
         return {field: np.asarray(getattr(self, field)) for field in self.__dataclass_fields__ if field != "name"}
 
-    def _of(self, rows: Rows) -> tuple[csr_matrix, Floats]:
-        """Personal weights and factors of the rows, all zero for row -1."""
-        raise NotImplementedError
+    @cached_property
+    def _history(self) -> csr_matrix:
+        return csr_matrix((self.personal, self.indices, self.indptr), shape=self.shape)
+
+    @cached_property
+    def _gram(self) -> Floats:
+        """YᵀY + λI."""
+        Y = self.item_factors
+        return Y.T @ Y + np.float32(self.regularization) * np.eye(Y.shape[1], dtype=np.float32)
+
+    def _of(self, rows: Rows) -> tuple[csr_matrix | None, Floats]:
+        """Personal weights (None where unused) and weighted factors of the rows, all zero for row -1."""
+        known = np.asarray(rows) >= 0
+        rows = np.where(known, rows, 0)
+        factors = self.customer_factors[rows] * np.where(known, self.factor_weight, 0).astype(np.float32)[:, None]
+        if not len(self.personal):
+            return None, factors
+        history = self._history[rows]
+        return (history if known.all() else history.multiply(known[:, None]).tocsr()), factors
 
     def _factor_shares(self, past: Rows, confidence: Floats, items: Rows) -> Floats:
-        """Y_past (YᵀCY + λI)⁻¹ Y_itemsᵀ · confidence: section 5 of Hu, Koren and Volinsky."""
-        raise NotImplementedError
+        """Shares [past × items] of u·y = Σ c_k y_k (YᵀCY + λI)⁻¹ y: section 5 of Hu, Koren and Volinsky."""
+        Y = self.item_factors[past]
+        A = self._gram + (Y.T * (confidence - 1)) @ Y
+        return confidence[:, None] * (Y @ cho_solve(cho_factor(A), self.item_factors[items].T))
 
 
 def from_arrays(name: str, arrays: Mapping[str, NDArray]) -> LinearModel:
     """The model that gave these arrays."""
     scalars = ("factor_weight", "regularization")
-    return LinearModel(name, **{key: float(a) if key in scalars else a for key, a in arrays.items()})
+    parts: dict[str, Any] = {key: float(part) if key in scalars else part for key, part in arrays.items()}
+    return LinearModel(name=name, **parts)
 
 
 def fit_als(
     matrix: csr_matrix,
     *,
     factors: int = 64,
-    alpha: float = 10.0,
-    regularization: float = 40.0,
+    alpha: float = 5.0,
+    shrinkage: float = 0.4,
     iterations: int = 15,
     seed: int = 0,
     threads: int = 0,
 ) -> LinearModel:
-    """Collaborative filtering alone. matrix: InteractionMatrix.matrix. Raises ModelError."""
-    raise NotImplementedError
+    """Collaborative filtering alone, on confidences alpha · log(1 + weight). matrix: InteractionMatrix.matrix.
+
+    The regularization is shrinkage × the geometric mean of items per customer and customers per item, so that one
+    setting serves a small shop and a large one. Bitwise reproducible for a seed, whatever the threads (0: all cores).
+    Raises ModelError if the matrix cannot be fitted, or the factors are not finite.
+    """
+    matrix = checked(matrix)
+    per_customer, per_item = matrix.getnnz(axis=1), matrix.getnnz(axis=0)
+    regularization = shrinkage * float(np.sqrt(per_customer[per_customer > 0].mean() * per_item[per_item > 0].mean()))
+    confidence = csr_matrix((np.float32(alpha) * np.log1p(matrix.data), matrix.indices, matrix.indptr), matrix.shape)
+    als = AlternatingLeastSquares(
+        factors=min(factors, *matrix.shape),
+        alpha=1.0,  # already in the confidence
+        regularization=regularization,
+        iterations=iterations,
+        num_threads=threads,
+        random_state=seed,
+    )
+    with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
+        try:
+            als.fit(confidence, show_progress=False)
+        except ModelFitError as error:
+            raise ModelError(f"collaborative filtering did not converge: {error}") from error
+        # One exact half-step, so that the contributions of past purchases add up to the score.
+        customer_factors = als.recalculate_user(np.arange(matrix.shape[0]), confidence)
+    if not (np.isfinite(customer_factors).all() and np.isfinite(als.item_factors).all()):
+        raise ModelError("collaborative filtering gave factors that are not finite; the last good model stays")
+    return LinearModel(
+        name="als",
+        indptr=matrix.indptr,
+        indices=matrix.indices,
+        personal=np.zeros(0, np.float32),
+        confidence=confidence.data,
+        customer_factors=customer_factors,
+        item_factors=als.item_factors,
+        popularity=POPULARITY_SHARE * popularity(matrix),
+        regularization=regularization,
+    )
 
 
-def fit_blend(matrix: csr_matrix, *, factor_weight: float = 0.3, seed: int = 0, threads: int = 0) -> LinearModel:
-    """Personal frequency plus factor_weight × collaborative filtering. Raises ModelError."""
-    raise NotImplementedError
+def fit_blend(
+    matrix: csr_matrix, *, factor_weight: float = 1.0, factors: int = 64, seed: int = 0, threads: int = 0
+) -> LinearModel:
+    """Personal frequency plus factor_weight × collaborative filtering. Raises ModelError.
+
+    Both are on the scale of orders: the matrix counts them, decayed, and the factors estimate 0 to about 1 for whether
+    there will be one. On the Complete Journey year NDCG@10 peaks, flatly, at weights of 1 to 2.
+    """
+    als = fit_als(matrix, factors=factors, seed=seed, threads=threads)
+    return replace(als, name="blend", personal=checked(matrix).data, factor_weight=factor_weight)
+
+
+def checked(matrix: csr_matrix) -> csr_matrix:
+    """The matrix as float32 CSR with sorted rows. Raises ModelError if it is empty, negative or not finite."""
+    matrix = csr_matrix(matrix, dtype=np.float32)
+    if not matrix.nnz:
+        raise ModelError(
+            f"there is nothing to learn from: {matrix.shape[0]} customers, {matrix.shape[1]} items, no purchase"
+        )
+    bad = np.flatnonzero(~((matrix.data >= 0) & np.isfinite(matrix.data)))
+    if len(bad):
+        raise ModelError(f"{len(bad)} weights are negative or not finite, the first is {matrix.data[bad[0]]}")
+    if not matrix.has_sorted_indices:
+        matrix = matrix.sorted_indices()
+    return matrix
+
+
+def popularity(matrix: csr_matrix) -> Floats:
+    """Share of customers who bought each item."""
+    return matrix.getnnz(axis=0).astype(np.float32) / np.float32(max(matrix.shape[0], 1))

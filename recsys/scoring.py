@@ -1,4 +1,9 @@
-"""Top items per customer, and per customer and scope, in blocks so that memory does not grow with the customers."""
+"""Top items per customer, and per customer and scope, in blocks so that memory does not grow with the customers.
+
+Higher scores come first; equal scores in the order of item ids.
+"""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -6,7 +11,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.interactions import InteractionMatrix
-from recsys.models import Recommender, Rows
+from recsys.models import Floats, Recommender, Rows
+from recsys.tables import RECOMMENDATIONS
+
+BLOCK_CELLS = 1 << 22  # scores held at a time: 16 MB, and twice that for sorting
+LAST = np.uint64(2**64 - 1)
 
 
 def recommend(
@@ -19,17 +28,118 @@ def recommend(
     keep: NDArray[np.bool_] | None = None,
     exclude_bought: bool = False,
 ) -> pa.Table:
-    """The n best items of each row as a RECOMMENDATIONS table; fewer where fewer are left."""
-    raise NotImplementedError
+    """The n best items of each row as a RECOMMENDATIONS table; fewer where fewer are left.
+
+    rows: row numbers of matrix and model; -1 is a customer without history, who gets the popular items, and whose id
+    then comes from customer_ids, beside rows. keep: bool [items], the items that may be recommended.
+    reason: "repeat" (bought before), "because:ITEM_ID" (the past purchase that adds most to the score) or "popular".
+    """
+    rows = np.asarray(rows)
+    if customer_ids is None:
+        if (rows < 0).any():
+            raise ValueError("rows of customers without history (-1) need customer_ids")
+        customer_ids = matrix.customers.take(pa.array(rows))
+    columns = np.arange(len(matrix.items)) if keep is None else np.flatnonzero(keep)
+    blocks = [RECOMMENDATIONS.schema.empty_table()]
+    for block in _blocks(len(rows), len(columns)):
+        scores = model.scores(rows[block], columns)
+        bought = _membership(matrix.matrix, rows[block], columns) if exclude_bought else None
+        best = _best(scores, n, bought)
+        at, place = np.nonzero(best >= 0)
+        column = best[at, place]
+        item = columns[column]
+        blocks.append(
+            pa.table(
+                [
+                    customer_ids.take(pa.array(block[at])),
+                    pa.array(place + 1, pa.int32()),
+                    matrix.items.take(pa.array(item)),
+                    pa.array(scores[at, column]),
+                    pa.array(_reasons(model, matrix, rows[block], at, item)),
+                ],
+                schema=RECOMMENDATIONS.schema,
+            )
+        )
+    return pa.concat_tables(blocks)
 
 
 def top_items_for_pairs(
     model: Recommender, rows: Rows, scope_index: Rows, scopes: csr_matrix, n: int
 ) -> NDArray[np.int32]:
-    """The n best item rows [pairs × n] of each (row, scope) pair; -1 where the scope has no more items."""
-    raise NotImplementedError
+    """The n best item rows [pairs × n] of each (row, scope) pair; -1 where the scope has no more items.
+
+    scopes: [items × scopes] of 0/1. Only the scores of a scope's own items are computed.
+    """
+    rows, scope_index = np.asarray(rows), np.asarray(scope_index)
+    out = np.full((len(rows), n), -1, np.int32)
+    by_scope = scopes.tocsc()
+    for scope in np.unique(scope_index):
+        span = slice(by_scope.indptr[scope], by_scope.indptr[scope + 1])
+        columns = np.sort(by_scope.indices[span][by_scope.data[span] != 0])
+        pairs = np.flatnonzero(scope_index == scope)
+        for block in _blocks(len(pairs), len(columns)):
+            best = _best(model.scores(rows[pairs[block]], columns), n)
+            out[pairs[block]] = np.where(best >= 0, np.append(columns, -1)[best], -1)
+    return out
 
 
 def top_in_scopes(model: Recommender, rows: Rows, scopes: csr_matrix, n: int) -> NDArray[np.int32]:
     """The n best item rows [rows × scopes × n] in every scope; -1 where the scope has no more items."""
-    raise NotImplementedError
+    count = scopes.shape[1]
+    pairs = top_items_for_pairs(model, np.repeat(rows, count), np.tile(np.arange(count), len(rows)), scopes, n)
+    return pairs.reshape(len(rows), count, n)
+
+
+def _best(scores: Floats, n: int, excluded: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """Columns of the n highest scores [rows × n], best first, ties by column; -1 where there are no more.
+
+    Score and column become one integer, so that no two keys are equal and a partial sort has one right answer.
+    """
+    rows, columns = scores.shape
+    bits = (scores + np.float32(0)).view(np.uint32)  # adding 0 turns -0 into 0
+    rising = bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
+    keys = (~rising).astype(np.uint64) << np.uint64(32) | np.arange(columns, dtype=np.uint64)
+    if excluded is not None:
+        keys[excluded] = LAST
+    if n < columns:
+        keys = np.partition(keys, n, axis=1)[:, :n]
+    keys = np.sort(keys, axis=1)
+    out = np.full((rows, n), -1, np.int64)
+    out[:, : keys.shape[1]] = np.where(keys == LAST, -1, (keys & np.uint64(0xFFFFFFFF)).astype(np.int64))
+    return out
+
+
+def _membership(matrix: csr_matrix, rows: Rows, columns: Rows) -> NDArray[np.bool_]:
+    """Whether each row has a cell in each column, whatever its weight."""
+    place = np.full(matrix.shape[1], -1)
+    place[columns] = np.arange(len(columns))
+    out = np.zeros((len(rows), len(columns)), bool)
+    for k, row in enumerate(rows):
+        if row >= 0:
+            found = place[matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]]
+            out[k, found[found >= 0]] = True
+    return out
+
+
+def _reasons(model: Recommender, matrix: InteractionMatrix, rows: Rows, at: Rows, items: Rows) -> list[str]:
+    """One reason per (rows[at], item); at is in rising order."""
+    reasons: list[str] = []
+    for k, group in enumerate(np.split(items, np.searchsorted(at, np.arange(1, len(rows))))):
+        past, share = model.contributions(int(rows[k]), group)
+        if not len(past):
+            reasons += ["popular"] * len(group)
+            continue
+        top, most = past[share.argmax(axis=0)], share.max(axis=0)
+        repeat = np.isin(group, past)
+        because = matrix.items.take(pa.array(top)).to_pylist()
+        reasons += [
+            "repeat" if again else f"because:{item}" if value > 0 else "popular"
+            for again, item, value in zip(repeat, because, most, strict=True)
+        ]
+    return reasons
+
+
+def _blocks(rows: int, columns: int) -> Iterator[Rows]:
+    size = max(1, BLOCK_CELLS // max(columns, 1))
+    for start in range(0, rows, size):
+        yield np.arange(start, min(start + size, rows))
