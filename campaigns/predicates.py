@@ -126,7 +126,7 @@ def _is_function(sql: str, token: Token) -> bool:
     return sql[token.start : token.end + 1].lower() in FUNCTIONS.values()
 
 
-def _check_node(sql: str, node: exp.Expression, known: set[str]) -> None:
+def _check_node(sql: str, node: exp.Expr, known: set[str]) -> None:
     start = min((part.meta["start"] for part in node.walk() if "start" in part.meta), default=0)
     if isinstance(node, exp.Column):
         name = node.name

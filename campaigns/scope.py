@@ -1,0 +1,104 @@
+"""Which items an offer applies to, and what a scope names that is not there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from campaigns.faults import near
+from campaigns.spec import Campaign, Offer, Scope
+from recsys.tables import ITEMS, InputError, conform
+
+BARRED = ("formula", "tobacco", "alcohol", "medicine")  # restrictions under which an item is in no offer
+
+_COLUMNS = {"items": "item_id", "brands": "brand", "merchants": "merchant_id"}
+_SINGULAR = {"categories": "category", "items": "item", "brands": "brand", "merchants": "merchant"}
+
+
+def scope_matrix(offers: Sequence[Offer], items: pa.Table, item_ids: pa.Array | pa.ChunkedArray) -> csr_matrix:
+    """Which item is in which offer's scope: float32 [item_ids × offers] of 0 and 1.
+
+    items: the table of items, in any order; an item_id that is not in it has no category, brand or merchant.
+    BARRED items are in no scope. Raises InputError for an item that is there twice.
+    """
+    catalogue = _aligned(items, item_ids)
+    barred = _among(catalogue["restriction"], BARRED)
+    members = [np.flatnonzero(_in_scope(offer.scope, catalogue) & ~barred) for offer in offers]
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *members])
+    columns = np.repeat(np.arange(len(offers)), [len(member) for member in members])
+    return csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(catalogue.num_rows, len(offers)))
+
+
+def check_scopes(campaign: Campaign, items: pa.Table) -> list[str]:
+    """A line for each category, item, brand or merchant that no item has, and for each offer without an item."""
+    known = {
+        "categories": _paths(items["category"] if "category" in items.column_names else pa.array([], pa.string())),
+        **{key: _values(items, column) for key, column in _COLUMNS.items()},
+    }
+    faults = []
+    sizes = np.asarray(scope_matrix(campaign.offers, items, items["item_id"]).sum(axis=0)).ravel()
+    for offer, size in zip(campaign.offers, sizes, strict=True):
+        unknown = list(_unknown(offer, known))
+        faults += unknown
+        if not size and not unknown:
+            faults.append(f"offers[{offer.id}].scope: holds no item that may be offered; widen it or drop the offer")
+    return faults
+
+
+def _unknown(offer: Offer, known: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    for key, names in known.items():
+        for name in getattr(offer.scope, key):
+            wanted = category_path(name) if key == "categories" else name
+            if wanted not in names:
+                guess = near(wanted, sorted(names)) or f"; the items have {len(names)} of these"
+                yield f"offers[{offer.id}].scope.{key}: no item has the {_SINGULAR[key]} {name!r}{guess}"
+
+
+def category_path(text: str) -> str:
+    """A category path in its one spelling: parts joined by " > "."""
+    return " > ".join(part.strip() for part in text.split(">"))
+
+
+def _in_scope(scope: Scope, catalogue: pa.Table) -> NDArray[np.bool_]:
+    if scope.everything:
+        return np.ones(catalogue.num_rows, dtype=np.bool_)
+    found = np.zeros(catalogue.num_rows, dtype=np.bool_)
+    for key, column in _COLUMNS.items():
+        found |= _among(catalogue[column], getattr(scope, key))
+    below = tuple(category_path(name) + " >" for name in scope.categories)  # "Food >" so that "Food" is not "Foodstuff"
+    paths = pc.dictionary_encode(catalogue["category"]).combine_chunks()
+    named = np.array(
+        [(category_path(path) + " >").startswith(below) for path in paths.dictionary.to_pylist()], dtype=np.bool_
+    )
+    members = np.flatnonzero(named)
+    return found | _among(paths.indices, members.tolist())
+
+
+def _among(values: pa.Array | pa.ChunkedArray, wanted: Sequence[str] | Sequence[int]) -> NDArray[np.bool_]:
+    """Where a value is one of those wanted; null is none of them."""
+    return pc.is_in(values, value_set=pa.array(wanted, values.type), skip_nulls=True).to_numpy(zero_copy_only=False)
+
+
+def _aligned(items: pa.Table, item_ids: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The items' rows in the order of item_ids; those that are missing have their id alone."""
+    table = conform(items, ITEMS)
+    twice = table.num_rows - pc.count_distinct(table["item_id"]).as_py()
+    if twice:
+        raise InputError(f"items: {twice} rows repeat an item_id; keep one row for each item")
+    rows = pc.index_in(item_ids, value_set=table["item_id"].combine_chunks())
+    return table.take(rows).set_column(0, "item_id", item_ids)
+
+
+def _paths(categories: pa.ChunkedArray) -> frozenset[str]:
+    """All category paths there are, with those above them."""
+    leaves = [category_path(path).split(" > ") for path in pc.unique(categories).to_pylist() if path is not None]
+    return frozenset(" > ".join(parts[:depth]) for parts in leaves for depth in range(1, len(parts) + 1))
+
+
+def _values(items: pa.Table, column: str) -> frozenset[str]:
+    if column not in items.column_names:
+        return frozenset()
+    return frozenset(pc.unique(items[column].drop_null()).to_pylist())
