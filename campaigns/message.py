@@ -1,0 +1,181 @@
+"""One customer and the offers decided for them → the plain values that a message is rendered from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode
+
+from campaigns.content import Content, Texts, fill
+from campaigns.words import called, date_words, load_words, rupiah, salutation_words, tame, until_words, zone_of
+
+MOST_PICKS = {"hero": 6, "grid": 3, "push": 1}  # items shown within an offer
+LONGEST_URL = 1_000
+_ORDER = {"hero": 0, "push": 0, "grid": 1}
+
+Context = dict[str, Any]  # of dict, list, str and int alone
+
+
+@dataclass(frozen=True)
+class Sender:
+    """The shop as its customers know it. address: where it can be written to, shown in each mail."""
+
+    name: str
+    url: str
+    address: str = ""
+
+
+def message_context(
+    content: Content,
+    customer: Mapping[str, Any],
+    decisions: Sequence[Mapping[str, Any]],
+    items: Mapping[str, Mapping[str, Any]],
+    *,
+    sender: Sender,
+    sent_at: datetime,
+    until: datetime,
+    unsubscribe_url: str = "",
+) -> Context:
+    """The context of one message.
+
+    customer: a row of CUSTOMERS; decisions: its rows of DECISIONS for one channel, at least one, each with offer_id,
+    channel, placement, position, item_ids and, if it is known, because (ids of bought items, the reason for it);
+    items: item id → row of ITEMS, of which those not known are left out. until: the instant at which the offers end.
+    """
+    language = content.language(customer.get("language"))
+    texts, words, zone = content.languages[language], load_words(language), zone_of(customer.get("timezone"))
+    shop, date = tame(sender.name, 80), date_words(sent_at, zone, language)
+    base: Context = {
+        "language": language,
+        "campaign": content.campaign,
+        "shop": shop,
+        "shop_url": web_address(sender.url) or "#",
+        "initial": _initial(shop),
+        "address": tame(sender.address),
+        "date": date,
+        "customer": _customer(customer, language),
+        "unsubscribe_url": web_address(unsubscribe_url) or "#",
+        "why": words["why"].format(shop=shop),
+        "prices": words["prices"].format(date=date),
+    }
+    times = {
+        "until": until_words(until, zone, language),
+        "until_short": until_words(until, zone, language, short=True),
+    }
+    ordered = sorted(decisions, key=lambda row: (_ORDER[row["placement"]], row["position"]))
+    offers = []
+    for place, decision in enumerate(ordered):
+        offer = {**texts.offers[decision["offer_id"]].said, **times}
+        offer["place"] = "grid" if place and decision["placement"] != "push" else "hero"
+        offer["url"] = _offer_url(base["shop_url"], content.campaign, decision["offer_id"], decision["channel"])
+        offer["chosen"] = _reason(decision.get("because") or (), items, words)
+        offer["picks"] = _picks(decision["item_ids"] or (), items, offer["url"], MOST_PICKS[offer["place"]])
+        offers.append(_worded(offer, texts, base))
+    grid = offers[1:]
+    pairs = [grid[start : start + 2] for start in range(0, len(grid), 2)]
+    for pair in pairs:
+        for offer in pair:
+            offer["width"] = "half" if len(pair) == 2 else "alone"
+    return {**base, "offer": offers[0], "offers": offers, "hero": offers[:1], "pairs": pairs}
+
+
+def web_address(url: str | None) -> str:
+    """The address if it may stand in a message (http or https, no spaces, at most 1,000 characters), else nothing."""
+    if not url or len(url) > LONGEST_URL or not url.startswith(("https://", "http://")):
+        return ""
+    return url if url.isprintable() and not any(letter in " \"'<>\\`" for letter in url) else ""
+
+
+def _customer(row: Mapping[str, Any], language: str) -> Context:
+    name, salutation = row.get("name"), row.get("salutation")
+    address = called(name, salutation, language)
+    return {
+        "name": tame(name),
+        "salutation": salutation_words(salutation, language),
+        "called": address,
+        "greeting": load_words(language)["greeting" if name else "greeting_nameless"].format(called=address),
+        "tier": tame(row.get("tier"), 40),
+        "city": tame(row.get("city"), 60),
+        "points": int(row.get("points") or 0),
+    }
+
+
+def _worded(offer: Context, texts: Texts, base: Context) -> Context:
+    ours, seen = texts.offers[offer["id"]], {**base, "offer": offer}
+    title, body = fill(ours.title, seen), fill(ours.body, seen)
+    offer["title"], offer["body"] = title or offer["benefit"], body
+    return offer
+
+
+def _picks(
+    ids: Sequence[str], items: Mapping[str, Mapping[str, Any]], offer_url: str, most: int
+) -> list[dict[str, str]]:
+    picks: list[dict[str, str]] = []
+    for row in (items.get(item_id) for item_id in ids):
+        title = tame(row.get("title"), 80) if row else ""
+        if row and title and len(picks) < most:
+            picks.append(
+                {
+                    "title": title,
+                    "brand": tame(row.get("brand"), 40),
+                    "price": rupiah(row["price"]) if row.get("price") else "",
+                    "initial": _initial(title),
+                    "image_url": web_address(row.get("image_url")),
+                    "url": web_address(row.get("url")) or offer_url,
+                }
+            )
+    return picks
+
+
+def _reason(because: Sequence[str], items: Mapping[str, Mapping[str, Any]], words: Mapping[str, Any]) -> str:
+    """Names one item that was bought; never one of those that one does not speak of."""
+    for row in (items.get(item_id) for item_id in because):
+        if row and row.get("title") and not row.get("restriction"):
+            return words["because"].format(title=tame(row["title"], 60))
+    return words["chosen"]
+
+
+@lru_cache(maxsize=8192)
+def _offer_url(shop_url: str, campaign: str, offer: str, channel: str) -> str:
+    if shop_url == "#":
+        return shop_url
+    query = urlencode({"utm_source": "larisma", "utm_medium": channel, "utm_campaign": campaign, "utm_content": offer})
+    return f"{shop_url}{'&' if '?' in shop_url else '?'}{query}"
+
+
+@lru_cache(maxsize=65536)
+def _initial(text: str) -> str:
+    return next((letter.upper() for letter in text if letter.isalnum()), "·")
+
+
+def sample_contexts(content: Content, language: str, sent_at: datetime) -> list[Context]:
+    """Made-up messages with every offer of the campaign, to someone of whom all is known and to a nameless one."""
+    offers = list(content.languages[language].offers)
+    grid = [_sample_decision(offer, "grid", position) for position, offer in enumerate(offers[:4], 1)]
+    known = {"name": "Siti Nurhaliza", "salutation": "Ibu", "tier": "gold", "city": "Bandung", "points": 1200}
+    items = {"kopi": {"title": "Kopi Bubuk Robusta 200 g", "brand": "Sari Murni", "price": 24_500}}
+    return [
+        message_context(
+            content,
+            {**customer, "language": language},
+            [_sample_decision(offer, "hero", 1), *grid],
+            items,
+            sender=Sender("Toko", "https://toko.example", "Jakarta"),
+            sent_at=sent_at,
+            until=sent_at + timedelta(days=14),
+        )
+        for customer in (known, {})
+        for offer in offers
+    ]
+
+
+def _sample_decision(offer_id: str, placement: str, position: int) -> Context:
+    return {
+        "offer_id": offer_id,
+        "channel": "email",
+        "placement": placement,
+        "position": position,
+        "item_ids": ["kopi"],
+        "because": ["kopi"],
+    }

@@ -1,0 +1,168 @@
+"""A campaign's words and a customer's offers → an email (HTML and text) or a push.
+
+compile_content (once for a campaign) → message_context (for each message, plain values) → render_email or render_push.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import mrml
+from jinja2 import Template
+
+from campaigns.content import LIMITS, Content, compile_texts, fill, sources
+from campaigns.message import Context, Sender, message_context, sample_contexts
+from campaigns.sandbox import Sandbox, template_faults
+from campaigns.spec import Campaign
+from campaigns.tables import CampaignError
+from campaigns.words import languages, load_words, shorten
+
+__all__ = [
+    "Content", "Context", "Email", "Push", "Sender",
+    "check_content", "compile_content", "message_context", "render_email", "render_push",
+]  # fmt: skip
+
+MOST_HTML_BYTES = 100_000  # above, mail programs clip the end, where one unsubscribes
+MOST_PUSH_BYTES = 4_096
+# what a campaign's texts may name; those of an offer cannot name offers
+FIELDS = ("customer", "shop", "date", "offer", "offers")
+_GAP = "\u034f\u200c\u00a0" * 60  # keeps what follows the preheader out of the inbox list
+_SAMPLE_DAY = datetime(2017, 12, 11, 17, tzinfo=UTC)
+
+
+class Email(NamedTuple):
+    subject: str
+    html: str
+    text: str
+
+
+class Push(NamedTuple):
+    title: str
+    body: str
+    payload: str  # JSON as FCM takes it, without a token
+
+
+def compile_content(campaign: Campaign) -> Content:
+    """Raises CampaignError with one line for each fault that check_content finds."""
+    if faults := check_content(campaign):
+        raise CampaignError("\n".join(faults))
+    return compile_texts(campaign)
+
+
+def check_content(campaign: Campaign) -> list[str]:
+    """What is wrong with the campaign's texts, one line each with file, key, language and field.
+
+    Every text is read, then every offer is rendered for made-up customers.
+    """
+    faults = [
+        f"content.{language}: there are no system words in this language; expected {' or '.join(languages())}"
+        for language in campaign.content
+        if language not in languages()
+    ]
+    faults += [
+        f"offers.{offer.id}.text.{language}: is missing; content speaks {language}, so each offer must"
+        for offer in campaign.offers
+        for language in campaign.content
+        if language not in offer.text
+    ]
+    faults = faults or _text_faults(campaign) or _sample_faults(campaign)
+    return [f"{campaign.id}.yaml: {fault}" for fault in faults]
+
+
+def _text_faults(campaign: Campaign) -> list[str]:
+    stand_in, faults = compile_texts(campaign, stand_in="…"), []
+    for language in campaign.content:
+        sample = sample_contexts(stand_in, language, _SAMPLE_DAY)[0]
+        known = {field: sample[field] for field in FIELDS}
+        own = {key: value for key, value in sample["offer"].items() if key not in ("title", "body")}
+        known_to_offer = {**{field: sample[field] for field in FIELDS if field != "offers"}, "offer": own}
+        for where, text in sources(campaign, language):
+            fields = known_to_offer if where.startswith("offers.") else known
+            faults += [f"{where}: {words}" for words in template_faults(text, fields)]
+    return faults
+
+
+def _sample_faults(campaign: Campaign) -> list[str]:
+    content = compile_texts(campaign)
+    faults: dict[str, None] = {}
+    for language in campaign.content:
+        try:
+            for context in sample_contexts(content, language, _SAMPLE_DAY):
+                render_email(content, context)
+                render_push(content, context)
+        except CampaignError as error:
+            faults[str(error).removeprefix(f"{campaign.id}.yaml: ")] = None
+    return list(faults)
+
+
+def render_email(content: Content, context: Context) -> Email:
+    """Raises CampaignError where a text fails on this context or the HTML is above 100,000 bytes; TypeError where the
+    context holds anything but dict, list, str and int."""
+    _refuse_objects(context, "context")
+    fields = content.languages[context["language"]].fields
+    said = {key: fill(fields[key], context) for key in ("subject", "preheader", "heading", "intro")}
+    html_template, text_template = _mail_templates(context["language"])
+    html = html_template.render(context, **said)
+    if 4 * len(html) > MOST_HTML_BYTES and len(html.encode()) > MOST_HTML_BYTES:
+        raise CampaignError(
+            f"{content.campaign}.yaml: channels.email.placements: a mail of {len(html.encode()):,} bytes, more than "
+            f"{MOST_HTML_BYTES:,}; lower the number of offers"
+        )
+    return Email(said["subject"], html, text_template.render(context, **said))
+
+
+def render_push(content: Content, context: Context) -> Push:
+    """The campaign's words, cut to make room for the first offer's terms. Raises as render_email does."""
+    _refuse_objects(context, "context")
+    fields, offer = content.languages[context["language"]].fields, context["offer"]
+    title = fill(fields["push_title"], context)
+    words = fill(fields["push_body"], context)
+    benefit = "conditions" if offer["benefit"].casefold() in f"{title} {words}".casefold() else "summary"
+    terms = ". ".join(part for part in (offer[benefit], offer["until_short"], offer["quota"]) if part) + "."
+    room = LIMITS["push_body"] - len(terms) - 1
+    body = shorten(f"{shorten(words, room)} {terms}".strip() if room > 20 else terms, LIMITS["push_body"])
+    message = {
+        "notification": {"title": title, "body": body},
+        "data": {"campaign": content.campaign, "offer": offer["id"], "url": offer["url"]},
+        # sent again by mistake, it replaces the first on the device
+        "android": {"collapse_key": content.campaign, "notification": {"tag": content.campaign}},
+        "apns": {"headers": {"apns-collapse-id": content.campaign}},
+    }
+    payload = json.dumps({"message": message}, ensure_ascii=False, separators=(",", ":"))
+    if len(payload.encode()) > MOST_PUSH_BYTES:
+        raise CampaignError(
+            f"{content.campaign}.yaml: a push of more than {MOST_PUSH_BYTES} bytes; shorten the shop's address"
+        )
+    return Push(title, body, payload)
+
+
+@cache
+def _mail_templates(language: str) -> tuple[Template, Template]:
+    """HTML and text. The MJML becomes HTML here, once; its words are those of the language."""
+    labels = {"words": load_words(language)["labels"], "gap": _GAP}
+    folder = files("campaigns") / "templates"
+    html = mrml.to_html((folder / "email.mjml").read_text(encoding="utf-8")).content
+    html = re.sub(r"\s*\n\s*", "\n", html)
+    text = (folder / "email.txt").read_text(encoding="utf-8")
+    return (
+        Sandbox(html=True).from_string(html, globals=labels),
+        Sandbox(html=False).from_string(text, globals=labels),
+    )
+
+
+def _refuse_objects(value: Any, where: str) -> None:
+    """Only plain values reach a template: nothing in them can be called or pass for escaped HTML."""
+    kind = type(value)
+    if kind is str or kind is int:
+        return
+    if kind is dict:
+        for key, inner in value.items():
+            _refuse_objects(inner, key)
+    elif kind is list:
+        for inner in value:
+            _refuse_objects(inner, where)
+    else:
+        raise TypeError(f"{where}: expected dict, list, str or int, got {kind.__name__}")
