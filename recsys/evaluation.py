@@ -21,6 +21,7 @@ from scipy.sparse import csr_matrix
 from recsys import metrics
 from recsys.interactions import InteractionMatrix, net_purchases
 from recsys.models import Floats, Recommender, Rows
+from recsys.ranking import rank
 from recsys.tables import INSTANT, InputError
 
 SLICES = ("all", "repeats", "discoveries")
@@ -84,67 +85,64 @@ def evaluate(
     held_out: HeldOut,
     *,
     seed: int,
-    minus: str | None = None,
+    metric: str = "ndcg@10",
+    contenders: Sequence[str] | None = None,
     measures: Sequence[str] = METRICS,
 ) -> dict[str, Any]:
-    """How well each model, fitted before the cut, ranks what was then bought.
+    """How well each model, fitted before the cut, ranks what was then bought, and which is best.
 
     scorers: by the name to report, such as a model's `scores`; in rows and columns of the held-out matrix.
-    minus: the model that each other one is compared to, customer by customer, in "differences".
-    measures: name@k, with the names of recsys.metrics.
+    metric: the winner has the highest mean of it in slice `all`; of equals, the one named first. Only contenders (null:
+    all) can win. measures: name@k, with the names of recsys.metrics; metric is taken too.
 
-    Returns {"cut", "until", "items", "customers", "newcomers", "rows": [{"model", "slice", "metric", "mean", "low",
-    "high", "customers"}], "differences": [the same and "minus"]}, plain JSON values. The intervals are 95%; a slice in
-    which nobody has anything relevant has no rows. Raises InputError if a measure is unknown.
+    Returns {"cut", "until", "items", "customers", "newcomers", "metric", "best", "rows": [{"model", "slice", "metric",
+    "mean", "low", "high", "customers"}], "differences": [the same and "against": the best minus that model, customer by
+    customer]}, plain JSON values. The intervals are 95%; a slice in which nobody has anything relevant has no rows.
+    Raises InputError if a measure is unknown.
     """
-    kinds = {measure: split_metric(measure) for measure in measures}
-    matrix, longest = held_out.matrix, max(k for _, k in kinds.values())
-    buyers = np.bincount(matrix.matrix.indices, minlength=len(matrix.items))
+    kinds = {measure: split_metric(measure) for measure in dict.fromkeys([*measures, metric])}
+    longest = max(k for _, k in kinds.values())
     ranked = {name: rank_slices(scorer, held_out, longest) for name, scorer in scorers.items()}
-    rows: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
+    values: dict[str, dict[Key, NDArray[np.float64]]] = {part: {} for part in SLICES}
+    rows = []
     for part, bought in held_out.bought.items():
         judged = np.flatnonzero(np.diff(bought.indptr))
-        if not len(judged):
-            continue
-        values, figures = {}, {}
-        for name in scorers:
-            lists = ranked[name][part][judged]
-            for measure, (kind, k) in kinds.items():
-                if kind == "coverage":
-                    share, error = metrics.coverage(lists, len(matrix.items), k)
-                    figures[name, measure] = share, max(share - 1.96 * error, 0.0), min(share + 1.96 * error, 1.0)
-                elif kind == "novelty":
-                    values[name, measure] = metrics.novelty(lists, buyers, len(matrix.customers), k)
-                else:
-                    values[name, measure] = PER_CUSTOMER[kind](lists, bought[judged], k)
-        figures |= _figures(values, seed)
-        rows += [_row(name, part, measure, figures, len(judged)) for name in scorers for measure in measures]
-        apart = {(n, m): value - values[minus, m] for (n, m), value in values.items() if minus not in (None, n)}
-        figures = _figures(apart, seed)
-        differences += [_row(name, part, measure, figures, len(judged), minus=minus) for name, measure in apart]
+        if len(judged):
+            lists = {name: ranked[name][part][judged] for name in scorers}
+            values[part] = _per_customer(lists, bought[judged], held_out.matrix, kinds)
+            figures = _figures(values[part], seed) | _coverages(lists, held_out.matrix, kinds)
+            order = [(name, measure) for name in scorers for measure in kinds]
+            rows += [_row(*key, part, figures[key], len(judged)) for key in order]
+    winner = best(rows, contenders or list(scorers), metric)
+    differences = []
+    for part in SLICES:
+        apart = {(n, m): values[part][winner, m] - other for (n, m), other in values[part].items() if n != winner}
+        for (name, measure), figure in _figures(apart, seed).items():
+            differences.append(_row(winner, measure, part, figure, len(apart[name, measure])) | {"against": name})
     return {
         "cut": held_out.cut.isoformat(),
         "until": held_out.until.isoformat(),
-        "items": len(matrix.items),
+        "items": len(held_out.matrix.items),
         "customers": len(held_out.rows),
         "newcomers": held_out.newcomers,
+        "metric": metric,
+        "best": winner,
         "rows": rows,
         "differences": differences,
     }
 
 
-def mean_of(evaluation: Mapping[str, Any], model: str, metric: str, part: str = "all") -> float:
-    """One figure of an evaluation. Raises KeyError if it was not taken."""
-    for row in evaluation["rows"]:
+def mean_of(rows: Sequence[Mapping[str, Any]], model: str, metric: str, part: str = "all") -> float:
+    """One figure of an evaluation's rows. Raises KeyError if it was not taken."""
+    for row in rows:
         if (row["model"], row["metric"], row["slice"]) == (model, metric, part):
             return row["mean"]
     raise KeyError((model, metric, part))
 
 
-def best(evaluation: Mapping[str, Any], models: Sequence[str], metric: str) -> str:
+def best(rows: Sequence[Mapping[str, Any]], models: Sequence[str], metric: str) -> str:
     """The model with the highest mean in slice `all`; of equals, the one named first."""
-    return max(models, key=lambda model: mean_of(evaluation, model, metric))
+    return max(models, key=lambda model: mean_of(rows, model, metric))
 
 
 def purchases_between(purchases: pa.Table, start: datetime, until: datetime) -> pa.Table:
@@ -178,26 +176,6 @@ def rank_slices(scorer: Scorer, held_out: HeldOut, k: int) -> dict[str, NDArray[
     return {part: np.concatenate(blocks) for part, blocks in lists.items()}
 
 
-def rank(scores: NDArray[np.floating], k: int) -> NDArray[np.int32]:
-    """The k best columns of each row, best first, equals by column; -1 where fewer have a score above -inf.
-
-    >>> rank(np.array([[0.5, 2.0, 2.0, -np.inf]]), 4).tolist()
-    [[1, 2, 0, -1]]
-    """
-    top = np.full((len(scores), k), -1, np.int32)
-    if scores.shape[1] > k:
-        least = np.partition(scores, -k, axis=1)[:, -k, None]
-        row, column = np.nonzero((scores >= least) & (scores > -np.inf))
-    else:
-        row, column = np.nonzero(scores > -np.inf)
-    order = np.lexsort((column, -scores[row, column], row))
-    row, column = row[order], column[order]
-    place = np.arange(len(row)) - np.searchsorted(row, row)
-    kept = place < k
-    top[row[kept], place[kept]] = column[kept]
-    return top
-
-
 def translated(model: Recommender, own: InteractionMatrix, matrix: InteractionMatrix) -> Scorer:
     """A model fitted on another matrix, scoring in rows and columns of this one: as it would do if it still served.
 
@@ -222,11 +200,40 @@ def split_metric(metric: str) -> tuple[str, int]:
     return kind, int(k)
 
 
-Key = tuple[str, str]  # model, metric
+Key = tuple[str, str]  # model, measure
+Figures = tuple[float, float, float]  # mean, low, high
 
 
-def _figures(values: Mapping[Key, NDArray[np.float64]], seed: int) -> dict[Key, tuple[float, float, float]]:
-    """Mean, low and high of each column of values."""
+def _per_customer(
+    lists: Mapping[str, NDArray[np.int32]],
+    bought: csr_matrix,
+    matrix: InteractionMatrix,
+    kinds: Mapping[str, tuple[str, int]],
+) -> dict[Key, NDArray[np.float64]]:
+    buyers = np.bincount(matrix.matrix.indices, minlength=len(matrix.items))
+    values = {}
+    for name, ranked in lists.items():
+        for measure, (kind, k) in kinds.items():
+            if kind == "novelty":
+                values[name, measure] = metrics.novelty(ranked, buyers, len(matrix.customers), k)
+            elif kind in PER_CUSTOMER:
+                values[name, measure] = PER_CUSTOMER[kind](ranked, bought, k)
+    return values
+
+
+def _coverages(
+    lists: Mapping[str, NDArray[np.int32]], matrix: InteractionMatrix, kinds: Mapping[str, tuple[str, int]]
+) -> dict[Key, Figures]:
+    found = {}
+    for name, ranked in lists.items():
+        for measure in (measure for measure, (kind, _) in kinds.items() if kind == "coverage"):
+            share, error = metrics.coverage(ranked, len(matrix.items), kinds[measure][1])
+            found[name, measure] = share, max(share - 1.96 * error, 0.0), min(share + 1.96 * error, 1.0)
+    return found
+
+
+def _figures(values: Mapping[Key, NDArray[np.float64]], seed: int) -> dict[Key, Figures]:
+    """Mean and bootstrap interval of each column of values."""
     if not values:
         return {}
     table = np.column_stack(list(values.values()))
@@ -234,9 +241,7 @@ def _figures(values: Mapping[Key, NDArray[np.float64]], seed: int) -> dict[Key, 
     return dict(zip(values, zip(table.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True), strict=True))
 
 
-def _row(
-    name: str, part: str, measure: str, figures: Mapping[Key, tuple[float, float, float]], customers: int, **more: Any
-) -> dict[str, Any]:
-    mean, low, high = figures[name, measure]
-    found = {"model": name, "slice": part, "metric": measure, "mean": mean, "low": low, "high": high}
-    return {**found, "customers": customers, **more}
+def _row(model: str, measure: str, part: str, figures: Figures, customers: int) -> dict[str, Any]:
+    mean, low, high = figures
+    row = {"model": model, "slice": part, "metric": measure, "mean": mean, "low": low, "high": high}
+    return {**row, "customers": customers}
