@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.interactions import InteractionMatrix
-from recsys.models import Floats, Recommender, Rows
+from recsys.models import Recommender, Rows
+from recsys.ranking import rank
 from recsys.tables import RECOMMENDATIONS
 
-BLOCK_CELLS = 1 << 22  # scores held at a time: 16 MB, and twice that for sorting
-LAST = np.uint64(2**64 - 1)
+BLOCK_CELLS = 1 << 22  # scores held at a time: 16 MB
 
 
 def recommend(
@@ -43,8 +43,9 @@ def recommend(
     blocks = [RECOMMENDATIONS.schema.empty_table()]
     for block in _blocks(len(rows), len(columns)):
         scores = model.scores(rows[block], columns)
-        bought = _membership(matrix.matrix, rows[block], columns) if exclude_bought else None
-        best = _best(scores, n, bought)
+        if exclude_bought:
+            scores[_membership(matrix.matrix, rows[block], columns)] = -np.inf
+        best = rank(scores, n)
         at, place = np.nonzero(best >= 0)
         column = best[at, place]
         item = columns[column]
@@ -78,7 +79,7 @@ def top_items_for_pairs(
         columns = np.sort(by_scope.indices[span][by_scope.data[span] != 0])
         pairs = np.flatnonzero(scope_index == scope)
         for block in _blocks(len(pairs), len(columns)):
-            best = _best(model.scores(rows[pairs[block]], columns), n)
+            best = rank(model.scores(rows[pairs[block]], columns), n)
             out[pairs[block]] = np.where(best >= 0, np.append(columns, -1)[best], -1)
     return out
 
@@ -88,25 +89,6 @@ def top_in_scopes(model: Recommender, rows: Rows, scopes: csr_matrix, n: int) ->
     count = scopes.shape[1]
     pairs = top_items_for_pairs(model, np.repeat(rows, count), np.tile(np.arange(count), len(rows)), scopes, n)
     return pairs.reshape(len(rows), count, n)
-
-
-def _best(scores: Floats, n: int, excluded: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-    """Columns of the n highest scores [rows × n], best first, ties by column; -1 where there are no more.
-
-    Score and column become one integer, so that no two keys are equal and a partial sort has one right answer.
-    """
-    rows, columns = scores.shape
-    bits = (scores + np.float32(0)).view(np.uint32)  # adding 0 turns -0 into 0
-    rising = bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
-    keys = (~rising).astype(np.uint64) << np.uint64(32) | np.arange(columns, dtype=np.uint64)
-    if excluded is not None:
-        keys[excluded] = LAST
-    if n < columns:
-        keys = np.partition(keys, n, axis=1)[:, :n]
-    keys = np.sort(keys, axis=1)
-    out = np.full((rows, n), -1, np.int64)
-    out[:, : keys.shape[1]] = np.where(keys == LAST, -1, (keys & np.uint64(0xFFFFFFFF)).astype(np.int64))
-    return out
 
 
 def _membership(matrix: csr_matrix, rows: Rows, columns: Rows) -> NDArray[np.bool_]:

@@ -3,8 +3,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from recsys import scoring
@@ -145,17 +143,3 @@ def test_top_in_scopes_is_every_pair(model, matrix):
     assert top.shape == (2, 3, 2)
     pairs = top_items_for_pairs(model, np.array([2]), np.array([1]), scopes, 2)
     assert top[1, 1].tolist() == pairs[0].tolist()
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-30, -3.4e38, 3.4e38]), min_size=5, max_size=5)),
-    st.integers(0, 8),
-)
-def test_the_best_are_a_stable_sort_cut_short(rows, n):
-    scores = np.array(rows, np.float32).reshape(-1, 5)
-    best = scoring._best(scores, n)
-    assert best.shape == (len(rows), n)
-    expected = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-    np.testing.assert_array_equal(best[:, : expected.shape[1]], expected)
-    assert (best[:, 5:] == -1).all()
