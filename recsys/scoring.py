@@ -56,7 +56,7 @@ def recommend(
                     pa.array(place + 1, pa.int32()),
                     matrix.items.take(pa.array(item)),
                     pa.array(scores[at, column]),
-                    pa.array(_reasons(model, matrix, rows[block], at, item)),
+                    pa.array(reasons(model, matrix, rows[block], at, item)),
                 ],
                 schema=RECOMMENDATIONS.schema,
             )
@@ -103,22 +103,22 @@ def _membership(matrix: csr_matrix, rows: Rows, columns: Rows) -> NDArray[np.boo
     return out
 
 
-def _reasons(model: Recommender, matrix: InteractionMatrix, rows: Rows, at: Rows, items: Rows) -> list[str]:
+def reasons(model: Recommender, matrix: InteractionMatrix, rows: Rows, at: Rows, items: Rows) -> list[str]:
     """One reason per (rows[at], item); at is in rising order."""
-    reasons: list[str] = []
+    found: list[str] = []
     for k, group in enumerate(np.split(items, np.searchsorted(at, np.arange(1, len(rows))))):
         past, share = model.contributions(int(rows[k]), group)
         if not len(past):
-            reasons += ["popular"] * len(group)
+            found += ["popular"] * len(group)
             continue
         top, most = past[share.argmax(axis=0)], share.max(axis=0)
         repeat = np.isin(group, past)
         because = matrix.items.take(pa.array(top)).to_pylist()
-        reasons += [
+        found += [
             "repeat" if again else f"because:{item}" if value > 0 else "popular"
             for again, item, value in zip(repeat, because, most, strict=True)
         ]
-    return reasons
+    return found
 
 
 def _blocks(rows: int, columns: int) -> Iterator[Rows]:
