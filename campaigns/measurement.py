@@ -69,7 +69,7 @@ def hindsight(
 
     The estimand of each choice is the share of its pairs that a purchase in scope followed, and the rupiah spent in
     scope per pair, both per 100 pairs. For random and biggest buyers it is the mean over `draws` deals. Intervals are
-    95%, the percentiles of `replicates` bootstraps over people: each person carries all their pairs; one resample serves
+    95%, the percentiles of `replicates` bootstraps over people: each person carries all their pairs; a resample serves
     all three choices, so differences are paired; each replicate deals anew, so they include the luck of the draw.
 
     Returns {"days", "pairs",

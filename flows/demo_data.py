@@ -224,7 +224,8 @@ def tidy(text: str) -> str:
     if text.count("(") > text.count(")"):
         text = text[: text.rindex("(")]
     text = re.sub(r"(?<=[A-Z]):(?=\S)", ": ", re.sub(r"(?<=[A-Z])\.", " ", text))
-    text = re.sub(r"[A-Z]+", lambda word: WORDS.get(word.group(), word.group().capitalize()), text)
+    text = re.sub(r"(?<=\d)[A-Z]+", lambda unit: unit.group().lower(), text)
+    text = re.sub(r"(?<![a-z])[A-Z]+", lambda word: WORDS.get(word.group(), word.group().capitalize()), text)
     text = text.replace("'S", "'s").replace(" And ", " and ").replace(">", "over ")
     return " ".join(text.split())
 

@@ -14,7 +14,6 @@ from faker import Faker
 
 from campaigns.tables import CHANNELS, CONSENTS, CUSTOMERS, SERVICE_CASES
 from flows.workspace import write_parquet
-from recsys.tables import conform
 
 CITIES = (  # city, province, time zone, weight
     ("Jakarta Selatan", "DKI Jakarta", "Asia/Jakarta", 14),
@@ -78,7 +77,7 @@ def write_people(
         consents += invent_consents(person, chance)
         cases += invent_cases(customer_id, chance)
     for contract, rows in ((CUSTOMERS, customers), (CONSENTS, consents), (SERVICE_CASES, cases)):
-        write_parquet(folder / f"{contract.name}.parquet", conform(pa.Table.from_pylist(rows), contract))
+        write_parquet(folder / f"{contract.name}.parquet", pa.Table.from_pylist(rows, schema=contract.schema))
 
 
 def invent_person(
