@@ -122,12 +122,16 @@ def judge_rows(
         where = read_expression(database, source.where, f"{staged.key}.where", staged)
         if where.kind != "BOOLEAN":
             raise InputError(f"larisma.toml: {staged.key}.where: expected a condition, got {source.where!r}")
-        kept = " or ".join([f"coalesce({where.sql}, false)", *where.failed])  # what cannot be judged stays, for the rules
+        kept = " or ".join(
+            [f"coalesce({where.sql}, false)", *where.failed]
+        )  # what cannot be judged stays, for the rules
     values, unparsable = [], []
     for field in table.schema:
         column = columns.get(field.name)
         values.append(f"{column.value if column else 'null'} as {_value(field.name)}")
-        unparsable.append(f"{f'coalesce({column.unparsable}, false)' if column else 'false'} as {_unparsable(field.name)}")
+        unparsable.append(
+            f"{f'coalesce({column.unparsable}, false)' if column else 'false'} as {_unparsable(field.name)}"
+        )
     values += [f"{column.value} as {_value(name)}" for name, column in derived.items()]
     reasons, details = [], []
     for rule in rules(table, clock, known):
@@ -183,9 +187,7 @@ def _map_columns(
         if lost := sorted(used & absent):
             raise InputError(f"{staged.key}: {file} lacks {', '.join(lost)}, which other files of this source have")
     return {
-        field.name: as_column(
-            scalars[field.name], field, f"{staged.key}.columns.{field.name}", _given(field.name)
-        )
+        field.name: as_column(scalars[field.name], field, f"{staged.key}.columns.{field.name}", _given(field.name))
         for field in table.schema
         if field.name in scalars
     }

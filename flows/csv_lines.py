@@ -96,7 +96,9 @@ def open_csv(path: Path, name: str, encoding: str, delimiter: str | None) -> Csv
     for column in columns:
         if sum(column.lower() == other.lower() for other in columns) > 1:
             raise InputError(f"{name}: column {_readable(column)} appears twice in the header; rename one of them")
-    return CsvFile([_readable(column) for column in columns], lambda: _read(path, name, encoding, separator, columns, lines))
+    return CsvFile(
+        [_readable(column) for column in columns], lambda: _read(path, name, encoding, separator, columns, lines)
+    )
 
 
 def _blocks(path: Path, name: str, encoding: str) -> Iterator[str]:
@@ -205,7 +207,9 @@ def _table(records: _Records, columns: list[str]) -> pa.Table:
 def _numbered(table: pa.Table, lines: range | list[int]) -> pa.Table:
     blank = pa.nulls(table.num_rows, pa.string())
     extra = {LINE: pa.array(lines, pa.int64()), FAULT: blank, DETAIL: blank, TEXT: blank}
-    return pa.table([*table.columns, *extra.values()], names=[*(_readable(name) for name in table.column_names), *extra])
+    return pa.table(
+        [*table.columns, *extra.values()], names=[*(_readable(name) for name in table.column_names), *extra]
+    )
 
 
 def _is_clean(text: str) -> bool:

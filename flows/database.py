@@ -55,7 +55,9 @@ def _is_postgresql(url: str) -> bool:
 
 def _plain_types(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
     """PostgreSQL types that Arrow does not have (numeric …) as the text in which they come."""
-    schema = pa.schema([pa.field(field.name, getattr(field.type, "storage_type", field.type)) for field in reader.schema])
+    schema = pa.schema(
+        [pa.field(field.name, getattr(field.type, "storage_type", field.type)) for field in reader.schema]
+    )
     batches = (
         pa.record_batch([getattr(column, "storage", column) for column in batch.columns], schema=schema)
         for batch in reader

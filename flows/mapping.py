@@ -84,7 +84,7 @@ def read_expression(database: duckdb.DuckDBPyConnection, text: str, key: str, st
     failed: list[str] = []
     root = exp.Paren(this=tree)
     for node in reversed(list(tree.walk())):  # children before their parents
-        if isinstance(node, ARITHMETIC | COMPARISON):
+        if isinstance(node, (*ARITHMETIC, *COMPARISON)):
             _read_as_numbers(database, node, staged, failed)
         elif type(node) is exp.Cast:
             cast = exp.TryCast(this=node.this.copy(), to=node.args["to"].copy())
@@ -172,8 +172,13 @@ def as_column(scalar: Scalar, field: pa.Field, key: str, name: str) -> Mapped:
     typed = _typed(name, scalar.kind, field)
     if typed is None:
         wanted = {"string": "text", "int64": "a number", "bool": "true or false"}.get(str(field.type), str(field.type))
-        raise InputError(f"larisma.toml: {key}: expected {wanted}, got {scalar.kind.lower()}; convert it in the mapping")
-    spoilt = [f"({name} is not null and {typed} is null)", *(f"({name} is null and {failed})" for failed in scalar.failed)]
+        raise InputError(
+            f"larisma.toml: {key}: expected {wanted}, got {scalar.kind.lower()}; convert it in the mapping"
+        )
+    spoilt = [
+        f"({name} is not null and {typed} is null)",
+        *(f"({name} is null and {failed})" for failed in scalar.failed),
+    ]
     if not field.nullable and scalar.uses and not pa.types.is_string(field.type):
         filled = " and ".join(f"{quoted(column)} is not null" for column in dict.fromkeys(scalar.uses))
         spoilt.append(f"({name} is null and {filled})")

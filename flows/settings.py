@@ -2,10 +2,19 @@
 
 import tomllib
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.workspace import TABLES, Workspace
@@ -37,18 +46,25 @@ class Source(Part):
     columns: our column → SQL expression over the source's columns; a column that is not named here is taken by its own name.
     item_columns (purchases only): columns of items to derive from purchase lines where there is no items source.
     where: a SQL condition over the source's columns; rows that do not meet it are left out and counted.
+    The order of a table's sources matters: of two rows with one key, the one that comes first counts.
     """
 
     path: str | None = None
     query: str | None = None
     url: SecretStr | None = None
     format: Literal["csv", "parquet"] | None = None  # null: by the file's ending
-    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
-    delimiter: str | None = None  # null: found out
+    encoding: Literal["utf-8", "utf-16", "latin-1", "windows-1252"] = "utf-8"  # of CSV
+    delimiter: str | None = Field(None, min_length=1, max_length=1)  # of CSV; null: found out
     timezone: Zone = "Asia/Jakarta"  # of instants that bear no zone
     columns: dict[str, str] = {}
     item_columns: dict[str, str] = {}
     where: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.query is None):
+            raise ValueError("expected either path (files) or query (PostgreSQL)")
+        return self
 
 
 def _as_list(value: Any) -> Any:
@@ -63,8 +79,9 @@ class Ingest(Part):
     `default` holds for reasons that are not named."""
 
     stop_share: dict[str, Share] = {"default": 0.05}
-    max_age_days: dict[str, int] = {}  # table → days after which a run on it is marked stale
-    memory_limit: str = "1GB"
+    max_age_days: dict[str, Annotated[int, Field(ge=0)]] = {}  # table → days after which a run on it is marked stale
+    memory_limit: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "512MB"  # of the engine; more goes to disk
+    threads: int = Field(2, ge=1)
 
 
 class Train(Part):
@@ -88,8 +105,11 @@ class Settings(BaseSettings):
     language: Literal["id", "en"] = "id"
     shop: str = "Toko"
     shop_url: str = "https://toko.example"
+    shop_address: str = ""  # where the shop can be written to; shown in each mail
+    nightly: str = "30 1 * * *"  # cron, in `timezone`: when new data are taken in and the models trained
     database_url: SecretStr | None = None
     control_salt: str = "larisma"
+    margin_rate: Share = 0.2  # of items that state none
     sources: dict[str, Sources] = {}
     ingest: Ingest = Ingest()
     train: Train = Train()
@@ -118,9 +138,15 @@ def load_settings(workspace: Workspace) -> Settings:
         settings = Settings(**content)
     except ValidationError as error:
         raise InputError("\n".join(f"{path}: {fault}" for fault in faults(error))) from error
-    for name in settings.sources:
-        if name not in TABLES:
-            raise InputError(f"{path}: sources.{name}: no such table; expected one of {', '.join(TABLES)}")
+    for key, names in (("sources", settings.sources), ("ingest.max_age_days", settings.ingest.max_age_days)):
+        for name in names:
+            if name not in TABLES:
+                raise InputError(f"{path}: {key}.{name}: no such table; expected one of {', '.join(TABLES)}")
+    for name, sources in settings.sources.items():
+        if name != "purchases" and any(source.item_columns for source in sources):
+            raise InputError(
+                f"{path}: sources.{name}.item_columns: only purchases have it, items are derived from them"
+            )
     return settings
 
 

@@ -98,9 +98,7 @@ def stage_files(database: duckdb.DuckDBPyConnection, source: Source, root: Path,
 def _stage_csv(
     database: duckdb.DuckDBPyConnection, source: Source, root: Path, names: dict[Path, str], key: str, relation: str
 ) -> Staged:
-    opened = {
-        file: open_csv(file, f"{key}: {name}", source.encoding, source.delimiter) for file, name in names.items()
-    }
+    opened = {file: open_csv(file, f"{key}: {name}", source.encoding, source.delimiter) for file, name in names.items()}
     columns = list({column.lower(): column for file in opened.values() for column in file.columns}.values())
     own = [f"{FILE} varchar", f"{LINE} bigint", f"{FAULT} varchar", f"{DETAIL} varchar", f"{TEXT} varchar"]
     database.execute(f"create table {relation} ({', '.join([*(f'{quoted(c)} varchar' for c in columns), *own])})")
@@ -167,7 +165,9 @@ def stage_query(
     rows = 0
     for batch in batches:
         numbers = pa.array(range(rows + 1, rows + batch.num_rows + 1), pa.int64())
-        _insert(database, relation, ", ".join(values), pa.Table.from_batches([batch], schema).append_column(LINE, numbers))
+        _insert(
+            database, relation, ", ".join(values), pa.Table.from_batches([batch], schema).append_column(LINE, numbers)
+        )
         rows += batch.num_rows
     return Staged(key, relation, describe(database, relation), rows, {})
 

@@ -1,11 +1,12 @@
 """Where tables, models and runs live, and how they are published: whole or not at all.
 
 Two ways of publishing, both ended by one atomic rename:
-- tables: immutable Parquet files plus `tables/manifest.json`, which names the files that count; replacing it publishes
-  all tables of one ingest together.
+- tables and quarantine: immutable Parquet files plus `tables/manifest.json`, which names the files that count; replacing it
+  publishes all of one ingest together.
 - folders (a model, a run): written aside under `.versions/`, then a symbolic link is swung over to them.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -125,11 +126,31 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
+def write_parquet_blocks(path: Path, schema: pa.Schema, blocks: Iterable[pa.Table]) -> int:
+    """Writes a table block by block, so that it need not fit in memory; returns its rows."""
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        for block in blocks:
+            writer.write_table(block)
+            rows += block.num_rows
+    return rows
+
+
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
 def read_catalog(workspace: Workspace) -> dict[str, Any]:
-    """What `tables/manifest.json` says of each table: its files with rows and checksums, and of its last ingest."""
+    """What `tables/manifest.json` says of each table: rows, sha256 over its files, newest (the latest instant, or null),
+    derived (made from purchases), and files: path within tables/, part, rows and sha256 of each."""
+    return _read_manifest(workspace).get("tables", {})
+
+
+def read_ingests(workspace: Workspace) -> dict[str, Any]:
+    """What `tables/manifest.json` says of each table's last ingest: clock, the accounting, and its quarantine file."""
+    return _read_manifest(workspace).get("ingests", {})
+
+
+def _read_manifest(workspace: Workspace) -> dict[str, Any]:
     manifest = workspace.tables / "manifest.json"
     return read_json(manifest) if manifest.exists() else {}
 
@@ -149,13 +170,19 @@ def read_table(
     """
     contract = TABLES[name]
     wanted = list(columns) if columns else contract.schema.names
-    files = table_files(workspace, name)
-    if not files:
-        return contract.schema.empty_table().select(wanted)
-    dataset = ds.dataset([str(file) for file in files], schema=contract.schema)
-    condition = known_before(contract, as_of)
     needed = list(dict.fromkeys([*wanted, *contract.key]))
-    table = dataset.to_table(columns=needed, filter=condition)
+    condition = known_before(contract, as_of)
+    table = None
+    while table is None:
+        files = table_files(workspace, name)
+        if not files:
+            return contract.schema.empty_table().select(wanted)
+        try:
+            dataset = ds.dataset([str(file) for file in files], schema=contract.schema)
+            table = dataset.to_table(columns=needed, filter=condition)
+        except FileNotFoundError:
+            if files == table_files(workspace, name):  # else an ingest has just published others: read those
+                raise
     return table.sort_by([(column, "ascending") for column in contract.key]).select(wanted)
 
 
@@ -169,13 +196,53 @@ def known_before(contract: Table, as_of: datetime | None) -> pc.Expression | Non
     return column.is_null() | (column < pa.scalar(as_of, recsys_tables.INSTANT))
 
 
-def publish_catalog(workspace: Workspace, catalog: Mapping[str, Any]) -> None:
-    """Makes the files that catalog names the tables, in one step; then removes files that nothing names any more."""
-    write_json(workspace.tables / "manifest.json", catalog)
-    kept = {file["path"] for entry in catalog.values() for file in entry["files"]}
-    for path in workspace.tables.rglob("*.parquet"):
-        if path.relative_to(workspace.tables).as_posix() not in kept:
-            path.unlink()
+def publish_catalog(workspace: Workspace, catalog: Mapping[str, Any], ingests: Mapping[str, Any] | None = None) -> None:
+    """Makes the files that catalog and ingests name the tables and the quarantine, in one step; then removes the files that
+    nothing names any more. ingests: as read_ingests gives it, None = as it is."""
+    ingests = read_ingests(workspace) if ingests is None else ingests
+    write_json(workspace.tables / "manifest.json", {"tables": catalog, "ingests": ingests})
+    kept = {workspace.tables / file["path"] for entry in catalog.values() for file in entry["files"]}
+    kept |= {workspace.quarantine / entry["file"]["path"] for entry in ingests.values() if entry["file"]}
+    for folder in (workspace.tables, workspace.quarantine):
+        for path in folder.rglob("*.parquet"):
+            if path not in kept:
+                path.unlink()
+
+
+@contextmanager
+def taking_in(workspace: Workspace) -> Iterator[Path]:
+    """A folder inside the workspace to work in, gone at the end; nobody else takes in anything meanwhile.
+
+    Raises InputError if another process is in such a block. The lock is the operating system's, so it ends with its process.
+    """
+    place = os.open(workspace.root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{workspace.root}: another ingest is running here; wait for its end") from error
+        aside = workspace.root / ".ingest"
+        shutil.rmtree(aside, ignore_errors=True)  # of one that was killed
+        aside.mkdir()
+        try:
+            yield aside
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        os.close(place)
+
+
+def move_in(written: Path, target: Path) -> None:
+    """Moves a finished file to its place, durably."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with written.open("rb") as file:
+        os.fsync(file.fileno())
+    written.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
