@@ -80,7 +80,11 @@ def render(words: Words, manifest: Manifest, samples: Sequence[Mapping[str, Any]
         titles={offer["offer_id"]: offer["title"] for offer in manifest["offers"]},
         plots=hindsight_plots(words, hindsight) if hindsight else [],
         losing=losing_reasons(words, manifest),
-        metrics={name: value for name, value in sorted(manifest["model"].items()) if name not in ("id", "name")},
+        metrics="; ".join(
+            f"{name.upper()} {words.number(value, 3)}"
+            for name, value in sorted(manifest["model"].items())
+            if isinstance(value, float)
+        ),
         samples=samples,
     )  # fmt: skip
 
@@ -127,8 +131,9 @@ def losing_reasons(words: Words, manifest: Manifest) -> list[tuple[str, int]]:
 
 def message_costs(channels: Manifest) -> int | None:
     """What the messages themselves cost; None if the manifest does not say."""
-    costs = [channel.get("cost") for channel in channels.values()]
-    return None if None in costs else sum(costs)
+    if not all("message_cost" in channel for channel in channels.values()):
+        return None
+    return sum(channel["sent"] * channel["message_cost"] for channel in channels.values())
 
 
 def message_counts(words: Words, channels: Manifest) -> str:

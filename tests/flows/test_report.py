@@ -149,6 +149,20 @@ def test_the_head_says_when_it_is_sent_and_decided_in_words(tmp_path: Path, mani
     assert "Tuesday, 12 December 2017, at 00:00 WIB" in said
 
 
+def test_a_send_time_that_hangs_on_an_announcement_is_marked(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    note = load_words("id").texts["estimated_note"]
+    assert note not in text(tmp_path, manifest)
+    assert note in text(tmp_path, manifest | {"estimated": True})
+
+
+def test_the_value_of_offers_less_the_messages_is_the_value_stated(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    said = text(tmp_path, manifest)
+    assert "Jumlah 2.104 588,5 Rp11.355.600 Rp12.123.990" in said
+    assert "Biaya pesan −Rp58.730 Nilai bersih Rp12.065.260" in said
+    del manifest["channels"]["push"]["message_cost"]
+    assert "Biaya pesan" not in text(tmp_path, manifest)
+
+
 def test_money_and_numbers_follow_the_language(tmp_path: Path, manifest: dict[str, Any]) -> None:
     said = text(tmp_path, manifest)
     assert "Rp11.355.600" in said
@@ -175,10 +189,10 @@ def test_every_limit_is_shown_with_what_it_says(tmp_path: Path, manifest: dict[s
 
 def test_a_broken_limit_is_said_aloud(tmp_path: Path, manifest: dict[str, Any]) -> None:
     manifest["budgets"][0]["used"] = manifest["budgets"][0]["limit"] + 1500
-    manifest["certificate"]["worst_violation"] = 1500.0
+    manifest["certificate"]["worst_violation"] = 0.000167
     said = text(tmp_path, manifest)
     assert "Melampaui batas sebesar Rp1.500." in said
-    assert "Ada batas yang terlampaui sebesar 1.500." in said
+    assert "Ada batas yang terlampaui sebesar 0,017%." in said
     assert "Tidak ada batas yang terlampaui" not in said
 
 
