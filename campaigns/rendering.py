@@ -1,6 +1,10 @@
 """A campaign's words and a customer's offers → an email (HTML and text) or a push.
 
 compile_content (once for a campaign) → message_context (for each message, plain values) → render_email or render_push.
+
+A campaign's texts may name shop, date; customer.name, .salutation, .called (Ibu Siti), .greeting (Halo, Ibu Siti!), .tier,
+.city, .points; and of the first offer, or of each in `offers`: offer.title, .body, .benefit (Diskon 20%), .terms, .summary,
+.min_spend, .max_discount, .scope, .quota, .until, .until_short, .chosen, .url, .picks (each .title, .brand, .price).
 """
 
 import json
@@ -144,7 +148,8 @@ def _mail_templates(language: str) -> tuple[Template, Template]:
     """HTML and text. The MJML becomes HTML here, once; its words are those of the language."""
     labels = {"words": load_words(language)["labels"], "gap": _GAP}
     folder = files("campaigns") / "templates"
-    html = mrml.to_html((folder / "email.mjml").read_text(encoding="utf-8")).content
+    mjml, no_web_fonts = (folder / "email.mjml").read_text(encoding="utf-8"), mrml.RenderOptions(fonts={})
+    html = mrml.to_html(mjml, None, no_web_fonts).content
     html = re.sub(r"\s*\n\s*", "\n", html)
     text = (folder / "email.txt").read_text(encoding="utf-8")
     return (

@@ -1,0 +1,199 @@
+import re
+from datetime import UTC, datetime
+from string import Formatter
+
+import pytest
+from babel.numbers import format_currency
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaigns.offer import Offer
+from campaigns.words import (
+    called,
+    languages,
+    load_words,
+    number,
+    offer_words,
+    one_line,
+    rupiah,
+    shorten,
+    tame,
+    until_words,
+    zone_of,
+)
+
+MIDNIGHT_IN_JAKARTA = datetime(2017, 12, 24, 17, tzinfo=UTC)
+
+
+def offer(benefit, *, min_spend=50_000, quota=None, scope=None):
+    return Offer.model_validate(
+        {
+            "id": "kopi",
+            "benefit": benefit,
+            "scope": scope or {"categories": ["Grocery > Kopi", "Grocery > Teh"]},
+            "min_spend": min_spend,
+            "quota": quota,
+            "uplift": 0.3,
+            "text": {"id": {"title": "Kopi"}},
+        }
+    )
+
+
+@given(st.integers(-(10**15), 10**15))
+def test_rupiah_agrees_with_babel(amount):
+    assert rupiah(amount) == format_currency(
+        amount, "IDR", format="¤#,##0", locale="id_ID", currency_digits=False
+    ).replace("\xa0", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "indonesian", "english"), [(20.0, "20", "20"), (12.5, "12,5", "12.5"), (100.0, "100", "100")]
+)
+def test_numbers_have_the_decimal_mark_of_the_language_and_no_empty_decimals(value, indonesian, english):
+    assert (number(value, "id"), number(value, "en")) == (indonesian, english)
+
+
+@pytest.mark.parametrize(
+    ("zone", "indonesian", "english"),
+    [
+        ("Asia/Jakarta", "24 Desember 2017 pukul 23.59 WIB", "24 December 2017, 23:59 WIB"),
+        ("Asia/Pontianak", "24 Desember 2017 pukul 23.59 WIB", "24 December 2017, 23:59 WIB"),
+        ("Asia/Makassar", "25 Desember 2017 pukul 00.59 WITA", "25 December 2017, 00:59 WITA"),
+        ("Asia/Jayapura", "25 Desember 2017 pukul 01.59 WIT", "25 December 2017, 01:59 WIT"),
+        ("Asia/Kolkata", "24 Desember 2017 pukul 22.29 UTC+5:30", "24 December 2017, 22:29 UTC+5:30"),
+        ("America/New_York", "24 Desember 2017 pukul 11.59 UTC-5", "24 December 2017, 11:59 UTC-5"),
+    ],
+)  # fmt: skip
+def test_an_end_is_told_as_the_last_minute_in_the_readers_zone(zone, indonesian, english):
+    said = [until_words(MIDNIGHT_IN_JAKARTA, zone, language).replace("\xa0", " ") for language in ("id", "en")]
+    days = {"24": ("Minggu", "Sunday"), "25": ("Senin", "Monday")}[indonesian[:2]]
+    assert said == [f"Sampai {days[0]}, {indonesian}", f"Until {days[1]}, {english}"]
+
+
+@pytest.mark.parametrize("zone", [None, "", "Mars/Olympus", "../../etc/passwd", "\x00"])
+def test_an_unknown_zone_is_jakarta(zone):
+    assert zone_of(zone) == "Asia/Jakarta"
+
+
+@pytest.mark.parametrize(
+    ("name", "salutation", "indonesian", "english"),
+    [
+        ("Siti Nurhaliza", "Ibu", "Ibu Siti Nurhaliza", "Siti Nurhaliza"),
+        ("Suharto", None, "Kak Suharto", "Suharto"),
+        (None, "Bapak", "Bapak", "dear customer"),
+        (None, None, "Kak", "dear customer"),
+        ("Ibu Siti", "Ibu", "Ibu Siti", "Ibu Siti"),
+        ("Ibunda Ratu", "Ibu", "Ibu Ibunda Ratu", "Ibunda Ratu"),
+        ("  Budi\n Santoso ", "Bapak", "Bapak Budi Santoso", "Budi Santoso"),
+    ],
+)
+def test_a_customer_is_called_by_salutation_and_name(name, salutation, indonesian, english):
+    assert (called(name, salutation, "id"), called(name, salutation, "en")) == (indonesian, english)
+
+
+def test_benefit_and_terms_in_one_line():
+    coffee = offer({"kind": "percent_off", "percent": 20.0, "max_discount": 30_000})
+    assert offer_words(coffee, "id")["summary"] == "Diskon 20%, maks. Rp30.000, min. belanja Rp50.000"
+    assert offer_words(coffee, "en")["summary"] == "20% off, max. Rp30.000, min. spend Rp50.000"
+
+
+@pytest.mark.parametrize(
+    ("benefit", "summary"),
+    [
+        ({"kind": "percent_off", "percent": 12.5}, "Diskon 12,5%, min. belanja Rp50.000"),
+        ({"kind": "amount_off", "amount": 25_000}, "Potongan Rp25.000, min. belanja Rp50.000"),
+        (
+            {"kind": "cashback", "percent": 10.0, "max_discount": 20_000},
+            "Cashback 10%, maks. Rp20.000, min. belanja Rp50.000",
+        ),
+        ({"kind": "free_shipping", "amount": 20_000}, "Gratis ongkir hingga Rp20.000, min. belanja Rp50.000"),
+        ({"kind": "points_multiplier", "factor": 2.0}, "Poin 2×, min. belanja Rp50.000"),
+        ({"kind": "installment_0", "months": 6, "fee_percent": 3.0}, "Cicilan 0% 6 bulan, min. belanja Rp50.000"),
+    ],
+)
+def test_every_kind_of_benefit_has_words(benefit, summary):
+    assert offer_words(offer(benefit), "id")["summary"] == summary
+    assert all(offer_words(offer(benefit), language)["figure"] for language in languages())
+
+
+def test_no_minimum_and_a_quota_are_said():
+    said = offer_words(offer({"kind": "amount_off", "amount": 5_000}, min_spend=0, quota={"redeemed": 10}), "id")
+    assert (said["terms"], said["quota"]) == ("Tanpa minimum belanja", "Selama kuota masih ada")
+    assert offer_words(offer({"kind": "amount_off", "amount": 5_000}), "id")["quota"] == ""
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ({"categories": ["Grocery > Kopi"]}, "Kopi"),
+        ({"categories": ["Grocery > Kopi", "Grocery > Teh"], "brands": ["Maicih"]}, "Kopi, Teh dan Maicih"),
+        ({"categories": list("abcde")}, "produk pilihan"),
+        ({"items": ["1", "2"]}, "produk pilihan"),
+        ({"everything": True}, "semua produk, kecuali susu formula bayi, rokok, minuman beralkohol, dan obat"),
+    ],
+)
+def test_a_scope_is_named_with_what_it_leaves_out(scope, words):
+    assert offer_words(offer({"kind": "amount_off", "amount": 5_000}, scope=scope), "id")["scope"] == words
+
+
+def test_all_languages_have_the_same_words_with_the_same_blanks():
+    def blanks(node, path=""):
+        if isinstance(node, dict):
+            return {
+                key: found for name, value in node.items() for key, found in blanks(value, f"{path}.{name}").items()
+            }
+        return {path: {name for _, name, _, _ in Formatter().parse(re.sub("{{.*?}}", "", node)) if name}}
+
+    forms_of_address = (".called", ".called_nameless", ".greeting", ".greeting_nameless")  # differ between languages
+    expected = blanks(load_words("id"))
+    for language in languages():
+        found = blanks(load_words(language))
+        assert found.keys() == expected.keys()
+        assert [path for path in found if found[path] != expected[path] and path not in forms_of_address] == []
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=300), st.integers(20, 120))
+def test_shortened_text_keeps_its_limit_and_its_beginning(text, limit):
+    short = shorten(text, limit)
+    assert len(short) <= limit
+    assert text.startswith(short) or (short.endswith("…") and text.startswith(short[:-1].removesuffix("\u2069")))
+
+
+def test_text_is_cut_between_words():
+    assert shorten("Potongan harga untuk kopi pagi Anda", 20) == "Potongan harga…"
+    assert shorten("Potongan harga untuk", 20) == "Potongan harga untuk"
+
+
+def test_a_cut_leaves_emoji_and_accents_whole():
+    family = "👨\u200d👩\u200d👧"
+    assert shorten(family * 10, 24) in {family * count + "…" for count in range(1, 5)}
+    assert shorten("👍🏽" * 20, 20) == "👍🏽" * 9 + "…"
+    assert shorten("e\u0301" * 30, 20) == "e\u0301" * 9 + "…"
+
+
+def test_a_cut_closes_what_isolates_right_to_left_letters():
+    name = tame("محمد عبد الرحمن الطيب", 100)
+    short = shorten(f"Kak {name}, kopi pagi jadi lebih hemat", 20)
+    assert short.count("\u2068") == short.count("\u2069") == 1
+
+
+@given(st.text(alphabet=st.characters(), max_size=400), st.integers(10, 200))
+def test_tamed_text_is_one_line_with_balanced_directions(text, limit):
+    line = tame(text, limit)
+    assert len(line) <= limit
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066\u2067]", line)
+    assert line.count("\u2068") == line.count("\u2069") <= 1
+    assert len(line.splitlines()) <= 1
+
+
+@given(st.text(alphabet=st.characters(), max_size=400))
+def test_one_line_holds_nothing_that_a_header_refuses(text):
+    assert not any(letter in one_line(text) for letter in "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
+    assert one_line(one_line(text)) == one_line(text)
+
+
+def test_letters_that_turn_text_around_are_dropped():
+    assert tame("Budi\u202egnp.exe\u2066") == "Budignp.exe"
