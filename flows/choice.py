@@ -1,0 +1,111 @@
+"""Who gets which offer: from people, offers and propensities to the allocation's answer, in row numbers."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from campaigns.allocation import Candidates, Chosen, Limits, Offers, Solution, at_prices, first_come, solve
+from campaigns.audience import Audience, eligible
+from campaigns.scope import scope_matrix
+from campaigns.spec import Campaign
+from campaigns.tables import CHANNELS
+from flows.champion import Champion
+from flows.settings import Settings
+from flows.worth import BASKET_DAYS, fit_rates, limit_arrays, offer_arrays, past_baskets, propensities
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What was known as of the decision. purchases: net of returns."""
+
+    customers: pa.Table
+    items: pa.Table
+    purchases: pa.Table
+    consents: pa.Table
+    service_cases: pa.Table
+    silences: pa.Table
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One arm of the audience: its people, what they may get, and what was chosen; controls' choices are ghosts.
+
+    may_get: bool [people × offers].
+    """
+
+    people: pa.Table
+    may_get: NDArray[np.bool_]
+    candidates: Candidates
+    chosen: Chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """All that was worked out for a run.
+
+    scopes: 0/1 [items × offers], rows as in the items table. base_rates: [offers], the share of customers who buy in it.
+    first_come: rupiah, what serving people in order of their ids until limits are reached would be worth.
+    """
+
+    offers: Offers
+    limits: Limits
+    funders: tuple[str, ...]
+    scopes: csr_matrix
+    base_rates: NDArray[np.float64]
+    treatment: Arm
+    control: Arm
+    solution: Solution
+    first_come: float
+
+
+def choose(
+    campaign: Campaign, known: Known, audience: Audience, champion: Champion, as_of: datetime, settings: Settings
+) -> Choice:
+    """Solves the allocation for the treatment arm, and takes at its prices what the controls would have been given."""
+    items, seed = known.items, settings.train.seed
+    scopes = scope_matrix(campaign.offers, items, items["item_id"])
+    rates = fit_rates(champion, known.purchases, items, campaign.offers, campaign.window_days)
+    since = as_of - timedelta(days=BASKET_DAYS)
+    spend, margin = past_baskets(known.purchases, items, scopes, since, settings.margin_rate)
+    funders = tuple(sorted(campaign.budgets))
+    offers, limits = offer_arrays(campaign, spend, margin, funders), limit_arrays(campaign, CHANNELS, funders)
+
+    people = audience.people
+    may_get = eligible(campaign, known.customers, people["customer_id"], as_of=as_of)
+    p0 = propensities(champion, rates, items, campaign.offers, people["customer_id"].combine_chunks())
+
+    def arm(name: str) -> tuple[pa.Table, NDArray[np.bool_], Candidates]:
+        rows = np.flatnonzero(pc.equal(people["arm"], name).to_numpy())
+        return people.take(rows), may_get[rows], candidates(people.take(rows), may_get[rows], p0[rows], seed)
+
+    treated, controls = arm("treatment"), arm("control")
+    solution = solve(treated[2], offers, limits, seed=seed)
+    return Choice(
+        offers,
+        limits,
+        funders,
+        scopes,
+        rates.base,
+        Arm(*treated, solution.chosen),
+        Arm(*controls, at_prices(controls[2], offers, limits, solution.prices)),
+        solution,
+        first_come(treated[2], offers, limits).value,
+    )
+
+
+def candidates(people: pa.Table, may_get: NDArray[np.bool_], p0: NDArray[np.float32], seed: int) -> Candidates:
+    """The pairs that are allowed, a row per person in the order of the table."""
+    person, offer = np.nonzero(may_get)
+    return Candidates(
+        indptr=np.concatenate([[0], np.cumsum(may_get.sum(axis=1))]).astype(np.int64),
+        offer=offer.astype(np.uint16 if may_get.shape[1] <= 1 << 16 else np.uint32),
+        p0=np.ascontiguousarray(p0[person, offer]),
+        channel_ok=np.column_stack([people[channel].to_numpy() for channel in CHANNELS]),
+        keys=pd.util.hash_array(people["customer_id"].to_numpy(), hash_key=f"{seed:016d}"),
+    )

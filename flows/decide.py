@@ -1,0 +1,114 @@
+"""One campaign's decisions for its next occurrence, from what was known as of an instant, published as one run."""
+
+import logging
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+
+from campaigns.audience import select_audience
+from campaigns.calendar import due_occurrence
+from campaigns.message import Sender
+from campaigns.tables import MESSAGES
+from flows.campaign_files import find_campaign
+from flows.champion import load_champion
+from flows.choice import Known, choose
+from flows.instants import flow_instant
+from flows.messages import render_messages
+from flows.report import write_report
+from flows.run import decisions_table, look_back, run_manifest, sample_messages
+from flows.settings import Settings, load_settings
+from flows.workspace import (
+    Workspace,
+    open_workspace,
+    publishing,
+    read_table,
+    write_json,
+    write_parquet,
+    write_parquet_blocks,
+)
+from recsys.interactions import net_purchases
+from recsys.tables import InputError
+
+log = logging.getLogger("larisma")
+
+
+def decide_campaign(
+    workspace: Workspace,
+    settings: Settings,
+    campaign_id: str,
+    as_of: datetime,
+    *,
+    hindsight: bool = False,
+) -> dict[str, Any]:
+    """Decides the campaign's next occurrence and publishes the run; returns its manifest.
+
+    hindsight: once everything is decided, also read what was bought afterwards, for the report.
+    Raises InputError for what is wrong with the campaign, the settings or the tables; RunError if no model can serve.
+    """
+    campaign = find_campaign(workspace, campaign_id)
+    occurrence = due_occurrence(campaign.schedule, as_of)
+    champion = load_champion(workspace, as_of)
+    log.info("reading what is known")
+    known = read_known(workspace, as_of)
+    log.info("finding who may be addressed")
+    audience = select_audience(
+        campaign,
+        known.customers,
+        known.consents,
+        known.service_cases,
+        known.silences,
+        as_of=as_of,
+        control_salt=settings.control_salt,
+        assume_consent=settings.consent.assume,
+    )
+    log.info("choosing offers for %s people", audience.people.num_rows)
+    choice = choose(campaign, known, audience, champion, as_of, settings)
+    decisions = decisions_table(campaign, occurrence, champion, known, choice)
+    manifest = run_manifest(workspace, settings, campaign, occurrence, champion, audience, choice, decisions, as_of)
+    if hindsight:
+        log.info("looking at what was bought afterwards")
+        after = read_table(workspace, "purchases")
+        manifest["hindsight"] = look_back(campaign, known, choice, decisions, after, as_of, settings.train.seed)
+    with publishing(workspace.run(campaign.id, occurrence.name)) as folder:
+        log.info("writing messages")
+        write_parquet(folder / "decisions.parquet", decisions)
+        write_parquet(folder / "left_out.parquet", audience.left_out)
+        blocks = render_messages(
+            campaign,
+            decisions,
+            known.customers,
+            known.items,
+            sender=Sender(settings.shop, settings.shop_url, settings.shop_address),
+            send_at=occurrence.send_at,
+            until=as_of + timedelta(days=campaign.window_days),
+        )
+        manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
+        samples = sample_messages(folder)
+        log.info("drawing the report")
+        write_report(folder, manifest, samples, language=settings.language)
+        write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def read_known(workspace: Workspace, as_of: datetime) -> Known:
+    """Every table as of an instant. Raises InputError where there are no customers to decide for."""
+    tables = {name: read_table(workspace, name, as_of=as_of) for name in Known.__dataclass_fields__}
+    if not tables["customers"].num_rows:
+        raise InputError("customers: there are none yet; add [sources.customers] to larisma.toml and ingest")
+    return Known(**{**tables, "purchases": net_purchases(tables["purchases"], as_of)})
+
+
+@flow(name="decide")
+def decide(workspace: str, campaign: str, as_of: str | None = None, hindsight: bool = False) -> dict[str, Any]:
+    """Decides a campaign's next occurrence as of an instant (the run's scheduled start); shows the offers chosen."""
+    place = open_workspace(Path(workspace))
+    manifest = decide_campaign(place, load_settings(place), campaign, flow_instant(as_of), hindsight=hindsight)
+    create_table_artifact(
+        key=f"offers-{campaign}".replace("_", "-"),
+        table=[{key: value for key, value in offer.items() if key != "quota"} for offer in manifest["offers"]],
+        description=f"{manifest['campaign']['name']}, occurrence {manifest['occurrence']}",
+    )
+    return manifest

@@ -1,0 +1,72 @@
+"""The demo: real purchases, three campaigns, and what was really bought afterwards. Nothing in it knows the future."""
+
+import logging
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow.parquet as pq
+from prefect import flow
+
+from flows.decide import decide
+from flows.demo_data import write_demo_sources
+from flows.ingest import ingest
+from flows.train import train
+from flows.workspace import Workspace, read_json, write_json
+from recsys.tables import InputError
+
+log = logging.getLogger("larisma")
+SEED = 20171205
+JAKARTA = ZoneInfo("Asia/Jakarta")
+# In order of time: each campaign is decided by a model that had seen nothing from its as-of instant on.
+DECIDED = {
+    datetime(2017, 6, 5, tzinfo=JAKARTA): ("lebaran",),
+    datetime(2017, 12, 5, tzinfo=JAKARTA): ("harbolnas", "cashback"),
+}
+RECORD = "demo.json"
+
+
+def run_demo(root: Path, *, fresh: bool = False) -> dict[str, Any]:
+    """Makes the demo's workspace and decides its campaigns; a finished one is served as it is.
+
+    Returns {"ran": bool, "reports": paths, "customer": one who was addressed, "campaigns": {id: manifest}}.
+    Raises InputError if root holds something else than a demo.
+    """
+    record = root / RECORD
+    if root.exists() and not fresh and record.exists():
+        return {**read_json(record), "ran": False}
+    if root.exists():
+        if not (root / "sources").is_dir() and any(root.iterdir()):
+            raise InputError(f"{root}: not a demo's folder, so it is left alone; choose another with --workspace")
+        shutil.rmtree(root)
+    write_demo_sources(root, seed=SEED)
+    runs = demo(str(root))
+    workspace = Workspace(root)
+    reports = [
+        str(workspace.run(name, runs[name]["occurrence"]) / "report.html")
+        for name in ("harbolnas", "lebaran", "cashback")
+    ]
+    result = {"reports": reports, "customer": addressed_customer(workspace, runs["harbolnas"]), "campaigns": runs}
+    write_json(record, result)
+    return {**result, "ran": True}
+
+
+@flow(name="demo")
+def demo(root: str) -> dict[str, Any]:
+    """Ingest, then train and decide at each as-of instant; with hindsight, since the year is over."""
+    ingest(root)
+    runs = {}
+    for as_of, campaigns in DECIDED.items():
+        instant = as_of.astimezone(UTC).isoformat()
+        train(root, instant)
+        for campaign in campaigns:
+            runs[campaign] = decide(root, campaign, instant, hindsight=True)
+    return runs
+
+
+def addressed_customer(workspace: Workspace, manifest: dict[str, Any]) -> str:
+    """Somebody who was written to, to try the other commands on."""
+    run = workspace.run(manifest["campaign"]["id"], manifest["occurrence"])
+    return str(pq.read_table(run / "messages.parquet", columns=["customer_id"])["customer_id"][0])

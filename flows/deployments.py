@@ -1,0 +1,70 @@
+"""Schedules: the night (ingest, then train) and each campaign's decision, as Prefect deployments.
+
+Prefect is a trigger only: it may fire late, twice or not at all. So what a run does depends on the campaign's calendar
+and on the run's own instant, never on how often it was fired.
+"""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from prefect import serve
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron, RRule, Schedule
+from prefect.settings import PREFECT_API_URL
+
+from campaigns.calendar import occurrences
+from campaigns.spec import Campaign
+from flows.campaign_files import load_campaigns
+from flows.decide import decide
+from flows.night import night
+from flows.settings import Settings
+from flows.workspace import Workspace
+from recsys.tables import InputError
+
+AHEAD = 12  # occurrences of a campaign that are registered at a time
+
+
+def decision_instants(campaign: Campaign, after: datetime) -> list[datetime]:
+    """When a campaign is to be decided from an instant on, in its own time zone."""
+    zone = ZoneInfo(campaign.schedule.timezone)
+    coming = occurrences(campaign.schedule, after, AHEAD)
+    return [occurrence.decide_at.astimezone(zone) for occurrence in coming if occurrence.decide_at >= after]
+
+
+def once(instant: datetime, zone: str) -> Schedule:
+    """One firing. An occasion such as Lebaran has no rhythm that cron could say, so each occurrence is a schedule."""
+    return RRule(f"DTSTART:{instant.astimezone(ZoneInfo(zone)):%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT=1", timezone=zone)
+
+
+def deployments(workspace: Workspace, settings: Settings, after: datetime) -> list[RunnerDeployment]:
+    """One deployment for the night and one for each campaign; parameters are plain values."""
+    folder = str(workspace.root.resolve())
+    nightly = night.to_deployment(
+        "nightly",
+        parameters={"workspace": folder},
+        schedules=[Cron(settings.nightly, timezone=settings.timezone)],
+        concurrency_limit=1,
+    )
+    decisions = [
+        decide.to_deployment(
+            campaign.id,
+            parameters={"workspace": folder, "campaign": campaign.id},
+            schedules=[once(instant, campaign.schedule.timezone) for instant in decision_instants(campaign, after)],
+            concurrency_limit=1,
+        )
+        for campaign in load_campaigns(workspace)
+    ]
+    return [nightly, *decisions]
+
+
+def serve_deployments(found: list[RunnerDeployment]) -> None:
+    """Registers the deployments and runs what the server fires, until interrupted.
+
+    Raises InputError if no server is set: the embedded one schedules nothing.
+    """
+    if not PREFECT_API_URL.value():
+        raise InputError(
+            "no Prefect server is set: start one with `prefect server start` in another terminal, "
+            "then `export PREFECT_API_URL=http://127.0.0.1:4200/api` and run this again"
+        )
+    serve(*found, print_starting_message=False)

@@ -1,0 +1,131 @@
+"""A new workspace: larisma.toml with its columns guessed from the shop's own files, and a first campaign."""
+
+import shutil
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import duckdb
+
+from flows.workspace import TABLES, Workspace, write_text
+from recsys.tables import InputError, Table
+
+# What shops call their columns, in letters and digits only; the first that a file has is taken.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "line_id": ("lineid", "orderlineid", "transactionlineid", "orderitemid"),
+    "order_id": ("orderid", "invoice", "invoiceno", "basketid", "nopesanan", "nota", "idpesanan", "receiptid"),
+    "customer_id": ("customerid", "customer", "memberid", "userid", "idpelanggan", "pelanggan", "householdid"),
+    "item_id": ("itemid", "sku", "productid", "stockcode", "idproduk", "kodeproduk", "kodebarang"),
+    "occurred_at": ("occurredat", "date", "orderdate", "invoicedate", "timestamp", "tanggal", "waktu", "createdat"),
+    "quantity": ("quantity", "qty", "jumlah", "kuantitas"),
+    "amount": ("amount", "total", "linetotal", "subtotal", "salesvalue", "nilai", "totalharga"),
+    "title": ("title", "productname", "description", "namaproduk", "namabarang"),
+    "category": ("category", "kategori", "productcategory"),
+    "price": ("price", "unitprice", "harga", "hargasatuan"),
+    "name": ("name", "nama", "customername", "namapelanggan"),
+    "email": ("email", "emailaddress", "surel", "alamatemail"),
+    "city": ("city", "kota"),
+    "province": ("province", "provinsi"),
+    "language": ("language", "bahasa"),
+    "tier": ("tier", "level", "tingkat"),
+    "joined_at": ("joinedat", "registeredat", "signupdate", "tanggaldaftar"),
+}
+FIRST_CAMPAIGN = "gajian"
+
+HEAD = """\
+# A workspace of larisma. Everything here can also be set by a variable, as LARISMA_SHOP=… or LARISMA_TRAIN__FACTORS=32.
+shop = "{shop}"
+shop_url = "https://{shop}.example"
+language = "id"
+timezone = "Asia/Jakarta"
+
+[consent]
+# Channels for which a customer without a row in `consents` has agreed: only for a base whose consent you hold elsewhere.
+assume = []
+"""
+
+SOURCE = """
+[sources.{table}]
+path = "{path}"
+
+# Our column = an SQL expression over the file's columns. A column that is not named is taken by its own name.
+[sources.{table}.columns]
+"""
+
+
+def init_workspace(root: Path, sources: Mapping[str, Path | None]) -> list[str]:
+    """Makes the folder, its larisma.toml and a first campaign; returns what was written.
+
+    sources: table → a CSV or Parquet file, or None. Raises InputError if there is a workspace already, or a file cannot
+    be read.
+    """
+    workspace = Workspace(root)
+    if workspace.settings_file.exists():
+        raise InputError(
+            f"{workspace.settings_file}: there is a workspace here already; edit it, or choose another folder"
+        )
+    text = HEAD.format(shop=root.resolve().name or "toko")
+    given = {name: path for name, path in sources.items() if path is not None}
+    if "customers" not in given and (lines := given.get("purchases")) and guess("email", column_names(lines)):
+        given["customers"] = lines  # a small shop's one file: each line also says who bought
+    for name, path in (given or {"purchases": None}).items():
+        text += source_section(TABLES[name], path)
+    write_text(workspace.settings_file, text)
+    workspace.campaigns.mkdir(exist_ok=True)
+    preset = files("campaigns") / "presets" / f"{FIRST_CAMPAIGN}.yaml"
+    target = workspace.campaigns / f"{FIRST_CAMPAIGN}.yaml"
+    with as_file(preset) as path:
+        shutil.copyfile(path, target)
+    return [str(workspace.settings_file), str(target)]
+
+
+def source_section(table: Table, path: Path | None) -> str:
+    """The lines of larisma.toml for a table's source; what could not be guessed is left as a comment to fill in."""
+    if path is None:
+        columns, shown = [], f"{table.name}.csv"
+    else:
+        columns, shown = column_names(path), path.resolve().as_posix()
+    lines = []
+    for field in table.schema:
+        found = guess(field.name, columns)
+        needed = not field.nullable and field.name != "line_id"
+        if found and found != field.name:
+            lines.append(f"{field.name} = '{quoted(found)}'")
+        elif not found and field.name == "kind":
+            lines.append(
+                "kind = \"'purchase'\"  # or, say: case when invoice like 'C%' then 'return' else 'purchase' end"
+            )
+        elif not found and needed:
+            lines.append(f"# {field.name} = '…'  # needed; the file has {', '.join(columns) or 'not been given'}")
+    section = SOURCE.format(table=table.name, path=shown) + "\n".join(lines) + "\n"
+    if table.name == "purchases":
+        derived = {column: guess(column, columns) for column in ("title", "category", "price")}
+        made = [f"{column} = '{quoted(found)}'" for column, found in derived.items() if found]
+        section += "\n# Items are derived from the lines, as long as there is no [sources.items].\n"
+        section += "[sources.purchases.item_columns]\n" + "\n".join(made) + "\n"
+    return section
+
+
+def column_names(path: Path) -> list[str]:
+    """A CSV's or Parquet's columns. Raises InputError naming the file."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    reader = "read_parquet(?)" if path.suffix == ".parquet" else "read_csv(?, all_varchar = true)"
+    try:
+        return [row[0] for row in duckdb.execute(f"describe from {reader}", [str(path)]).fetchall()]
+    except duckdb.Error as error:
+        raise InputError(f"{path}: not readable as {path.suffix[1:] or 'CSV'}: {str(error).splitlines()[0]}") from error
+
+
+def guess(column: str, names: list[str]) -> str | None:
+    """The name among a file's columns that probably stands for ours."""
+    plain = {"".join(letter for letter in name.lower() if letter.isalnum()): name for name in names}
+    for candidate in (column.replace("_", ""), *SYNONYMS.get(column, ())):
+        if candidate in plain:
+            return plain[candidate]
+    return None
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL."""
+    return name if name.isidentifier() else '"' + name.replace('"', '""') + '"'

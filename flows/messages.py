@@ -1,0 +1,105 @@
+"""From decisions to rendered messages: one row of MESSAGES for each customer that is written to."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import groupby, islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from campaigns.content import Content
+from campaigns.message import Sender, message_context
+from campaigns.rendering import compile_content, render_email, render_push
+from campaigns.spec import Campaign
+from campaigns.tables import MESSAGES
+
+SEND_WITHIN = timedelta(hours=24)  # after the occurrence; a message that is later than this is not sent any more
+BLOCK = 2_000  # messages in memory at a time
+
+Row = Mapping[str, Any]
+
+
+def render_messages(
+    campaign: Campaign,
+    decisions: pa.Table,
+    customers: pa.Table,
+    items: pa.Table,
+    *,
+    sender: Sender,
+    send_at: datetime,
+    until: datetime,
+) -> Iterator[pa.Table]:
+    """Messages for the decisions of the treatment arm, in order of customer, a block of them at a time.
+
+    until: when the offers end.
+    """
+    content = compile_content(campaign)
+    addressed = customers.filter(pc.is_in(customers["customer_id"], decisions["customer_id"].combine_chunks()))
+    shown = items.filter(pc.is_in(items["item_id"], needed_items(decisions)))
+    people = {row["customer_id"]: row for row in addressed.to_pylist()}
+    goods = {row["item_id"]: row for row in shown.to_pylist()}
+
+    def message(customer_id: str, group: list[Row]) -> Row:
+        first = group[0]
+        context = message_context(
+            content,
+            people[customer_id],
+            [{**row, "because": because(row)} for row in group],
+            goods,
+            sender=sender,
+            sent_at=send_at,
+            until=until,
+            unsubscribe_url=f"{sender.url}/unsubscribe",
+        )
+        return {
+            "message_id": message_id(first),
+            "campaign_id": campaign.id,
+            "occurrence": first["occurrence"],
+            "customer_id": customer_id,
+            "channel": first["channel"],
+            "language": context["language"],
+            **rendered(content, first["channel"], context),
+            "send_after": send_at,
+            "send_before": send_at + SEND_WITHIN,
+        }
+
+    coming = sent(decisions)
+    while block := [message(*one) for one in islice(coming, BLOCK)]:
+        yield pa.Table.from_pylist(block, schema=MESSAGES.schema)
+
+
+def because(decision: Row) -> list[str]:
+    """The item bought before that speaks for a decision: the one recommended again, or the one its reason names."""
+    if decision["reason"] == "repeat":
+        return decision["item_ids"][:1]
+    kind, _, item_id = decision["reason"].partition(":")
+    return [item_id] if kind == "because" else []
+
+
+def needed_items(decisions: pa.Table) -> pa.Array:
+    bought = [item for row in decisions.select(["reason", "item_ids"]).to_pylist() for item in because(row)]
+    offered = decisions["item_ids"].combine_chunks().flatten()
+    return pa.concat_arrays([offered, pa.array(bought, pa.string())]).unique()
+
+
+def sent(decisions: pa.Table) -> Iterator[tuple[str, list[Row]]]:
+    """Each addressed customer with the offers of their message, in the order of decisions; ghosts are left out."""
+    rows = (row for batch in decisions.to_batches() for row in batch.to_pylist() if row["arm"] == "treatment")
+    for customer_id, group in groupby(rows, key=lambda row: row["customer_id"]):
+        yield customer_id, list(group)
+
+
+def rendered(content: Content, channel: str, context: dict[str, Any]) -> dict[str, str | None]:
+    if channel == "push":
+        push = render_push(content, context)
+        return {"subject": push.title, "body_html": None, "body_text": push.body, "payload": push.payload}
+    mail = render_email(content, context)
+    return {"subject": mail.subject, "body_html": mail.html, "body_text": mail.text, "payload": None}
+
+
+def message_id(decision: Row) -> str:
+    """The same for the same campaign, occurrence, customer and channel: a message is named before it is written."""
+    name = "\0".join(decision[key] for key in ("campaign_id", "occurrence", "customer_id", "channel"))
+    return hashlib.sha256(name.encode()).hexdigest()[:32]

@@ -1,0 +1,227 @@
+"""What a run says: its decisions, all it considered, its manifest, and in hindsight what was bought."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaigns.audience import Audience
+from campaigns.calendar import Occurrence
+from campaigns.measurement import hindsight
+from campaigns.scope import scope_matrix
+from campaigns.spec import PLACEMENTS, Campaign, ChannelName
+from campaigns.tables import CHANNELS, COST, DECISIONS
+from campaigns.value import written_value
+from flows.champion import Champion
+from flows.choice import Arm, Choice, Known
+from flows.settings import Settings
+from flows.workspace import Workspace, checksum, read_catalog, write_text
+from recsys.interactions import net_purchases
+from recsys.scoring import reasons, top_items_for_pairs
+
+ITEMS_PER_OFFER = 4
+SAMPLES = 3  # of each channel and language
+CONSIDERED = pa.schema(
+    [
+        pa.field("customer_id", pa.string(), nullable=False),
+        pa.field("arm", pa.string(), nullable=False),
+        pa.field("offer_id", pa.string(), nullable=False),
+        pa.field("propensity", pa.float32(), nullable=False),
+        pa.field("value", pa.int64(), nullable=False),  # on the better channel, in rupiah
+        pa.field("reason", pa.string(), nullable=False),  # chosen, or why it lost
+    ]
+)
+
+
+def decisions_table(
+    campaign: Campaign, occurrence: Occurrence, champion: Champion, known: Known, choice: Choice
+) -> pa.Table:
+    """One row for each offer in each message, ghosts of the controls among them, in order of customer and position."""
+    arms = (choice.treatment, choice.control)
+    parts = [_arm_decisions(campaign, occurrence, champion, known, choice, arm) for arm in arms]
+    return pa.concat_tables(parts).sort_by([("customer_id", "ascending")])  # stable: positions stay in order
+
+
+def _arm_decisions(
+    campaign: Campaign, occurrence: Occurrence, champion: Champion, known: Known, choice: Choice, arm: Arm
+) -> pa.Table:
+    chosen, serving = arm.chosen, champion.serving
+    people = arm.people.take(chosen.customer)
+    rows = serving.matrix.customer_rows(people["customer_id"].combine_chunks())
+    scopes = scope_matrix(campaign.offers, known.items, serving.matrix.items)
+    top = top_items_for_pairs(serving.model, rows, chosen.offer, scopes, ITEMS_PER_OFFER)
+    names = serving.matrix.items.to_pylist()
+    places: dict[str, list[tuple[str, int]]] = {channel: _places(campaign, channel) for channel in campaign.channels}
+    placed = [places[CHANNELS[c]][p - 1] for c, p in zip(chosen.channel, chosen.position, strict=True)]
+    constant = {"campaign_id": campaign.id, "occurrence": occurrence.name}
+    columns = {name: pa.array([value] * len(chosen), pa.string()) for name, value in constant.items()} | {
+        "customer_id": people["customer_id"],
+        "arm": people["arm"],
+        "bucket": people["bucket"],
+        "channel": pa.array([CHANNELS[c] for c in chosen.channel], pa.string()),
+        "placement": pa.array([placement for placement, _ in placed], pa.string()),
+        "position": pa.array([position for _, position in placed], pa.int32()),
+        "offer_id": pa.array([campaign.offers[j].id for j in chosen.offer], pa.string()),
+        "item_ids": pa.array(
+            [[names[item] for item in row if item >= 0] for row in top.tolist()], pa.list_(pa.string())
+        ),
+        "propensity": pa.array(arm.candidates.p0[chosen.pair].astype(np.float64)),
+        "value": pa.array(written_value(chosen.value)),
+        "costs": pa.array([_costs(choice.funders, row) for row in chosen.costs], pa.list_(COST)),
+        "reason": pa.array(reasons(serving.model, serving.matrix, rows, np.arange(len(rows)), top[:, 0]), pa.string()),
+    }
+    return pa.table([columns[name] for name in DECISIONS.schema.names], schema=DECISIONS.schema)
+
+
+def _places(campaign: Campaign, channel: ChannelName) -> list[tuple[str, int]]:
+    """(placement, position in it) of a message's offers, best offer first."""
+    placements = campaign.channels[channel].placements
+    ordered = sorted(placements, key=PLACEMENTS[channel].index)
+    return [(name, position) for name in ordered for position in range(1, placements[name] + 1)]
+
+
+def _costs(funders: Sequence[str], amounts: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"funder": name, "amount": int(amount)} for name, amount in zip(funders, amounts, strict=True) if amount]
+
+
+# --- the manifest ----------------------------------------------------------------------------------------------------
+
+
+def run_manifest(
+    workspace: Workspace,
+    settings: Settings,
+    campaign: Campaign,
+    occurrence: Occurrence,
+    champion: Champion,
+    audience: Audience,
+    choice: Choice,
+    decisions: pa.Table,
+    as_of: datetime,
+) -> dict[str, Any]:
+    """All that the report draws on and that says how to make the run again; plain JSON, no clock of its own."""
+    solution, chosen = choice.solution, choice.treatment.chosen
+    addressed = len(np.unique(chosen.customer))
+    *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
+    catalog = read_catalog(workspace)
+    certificate = solution.certificate
+    return {
+        "campaign": {
+            "id": campaign.id,
+            "name": campaign.name,
+            "version": checksum(workspace.campaigns / f"{campaign.id}.yaml"),
+        },
+        "shop": settings.shop,
+        "timezone": campaign.schedule.timezone,
+        "occurrence": occurrence.name,
+        "estimated": occurrence.estimated,
+        "as_of": as_of.isoformat(),
+        "window_days": campaign.window_days,
+        "seed": settings.train.seed,
+        "model": {"id": champion.id, "name": champion.name, **champion.manifest["metrics"]},
+        "code": version("larisma"),
+        "inputs": {name: {"rows": entry["rows"], "sha256": entry["sha256"]} for name, entry in catalog.items()},
+        "funnel": [
+            *([reason, people] for reason, people in left_out),
+            ["no offer worth sending", choice.treatment.people.num_rows - addressed],
+            ["addressed", addressed],
+        ],
+        "channels": {
+            channel: {
+                "sent": int(solution.used.capacity[CHANNELS.index(channel)]),
+                "capacity": limits.capacity,
+                "price": float(solution.prices.channel[CHANNELS.index(channel)]),
+                "message_cost": limits.message_cost,
+            }
+            for channel, limits in campaign.channels.items()
+        },
+        "offers": [_offer_facts(campaign, choice, j) for j in range(len(campaign.offers))],
+        "budgets": [
+            {
+                "funder": funder,
+                "limit": campaign.budgets[funder],
+                "used": int(solution.used.budgets[f]),
+                "price": float(solution.prices.budget[f]),
+            }
+            for f, funder in enumerate(choice.funders)
+        ],
+        "certificate": {**asdict(certificate), "left_on_the_table": certificate.left_on_the_table},
+        "first_come": {"value": choice.first_come, "lost": solution.value - choice.first_come},
+        "counts": {"decisions": decisions.num_rows, "controls": choice.control.people.num_rows},
+        "hindsight": None,
+    }
+
+
+def _offer_facts(campaign: Campaign, choice: Choice, j: int) -> dict[str, Any]:
+    offer, chosen, solution = campaign.offers[j], choice.treatment.chosen, choice.solution
+    own = chosen.offer == j
+    quota = offer.quota and {
+        "kind": offer.quota.kind,
+        "limit": offer.quota.limit,
+        "used": float(solution.used.quota[j]),
+        "price": float(solution.prices.quota[j]),
+    }
+    return {
+        "offer_id": offer.id,
+        "title": offer.text["id"].title,
+        "decisions": int(own.sum()),
+        "expected_redemptions": float(chosen.p1[own].sum()),
+        "expected_spend": int(chosen.costs[own].sum()),
+        "expected_value": int(written_value(chosen.value[own]).sum()),
+        "uplift": offer.uplift,
+        "uplift_source": "assumed",
+        "quota": quota,
+        "items_in_scope": int(choice.scopes[:, j].sum()),
+        "base_rate": float(choice.base_rates[j]),
+    }
+
+
+# --- afterwards ------------------------------------------------------------------------------------------------------
+
+
+def look_back(
+    campaign: Campaign,
+    known: Known,
+    choice: Choice,
+    decisions: pa.Table,
+    purchases: pa.Table,
+    as_of: datetime,
+    seed: int,
+) -> dict[str, Any]:
+    """What was bought in the window after the decisions, from purchases that reach beyond as_of."""
+    end = as_of + timedelta(days=campaign.window_days)
+    spent = known.purchases.group_by("customer_id").aggregate([("amount", "sum")])
+    people = choice.treatment.people.select(["customer_id"]).join(spent, "customer_id")
+    people = people.rename_columns(["customer_id", "spend"]).sort_by("customer_id")
+    people = people.set_column(1, "spend", people["spend"].fill_null(0))
+    return hindsight(
+        decisions,
+        net_purchases(purchases, end),
+        choice.scopes,
+        known.items["item_id"],
+        [offer.id for offer in campaign.offers],
+        people,
+        as_of=as_of,
+        days=campaign.window_days,
+        seed=seed,
+        eligible=choice.treatment.may_get,
+    )
+
+
+def sample_messages(folder: Path) -> pa.Table:
+    """A few of the run's messages, of each channel and language; its mails are also written to mails/, to be opened."""
+    path = folder / "messages.parquet"
+    light = pq.read_table(path, columns=["message_id", "channel", "language"])
+    chosen: list[str] = []
+    for group in light.group_by(["channel", "language"]).aggregate([("message_id", "list")]).to_pylist():
+        chosen += sorted(group["message_id_list"])[:SAMPLES]
+    table = pq.read_table(path, filters=[("message_id", "in", chosen)]) if chosen else pq.read_table(path)
+    for row in table.to_pylist():
+        if row["body_html"]:
+            write_text(folder / "mails" / f"{row['language']}-{row['customer_id']}.html", row["body_html"])
+    return table
