@@ -1,0 +1,259 @@
+"""Fit every model at a cut in time, let the best at what was bought since serve, and refuse one that is no good."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from scipy.sparse import csr_matrix
+
+from flows.champion import Champion, load_champion, publish_champion
+from flows.instants import flow_instant
+from flows.settings import Settings, Train, load_settings, window
+from flows.workspace import RunError, Workspace, open_workspace, read_table
+from recsys.artifact import ArtifactError, not_finite
+from recsys.baselines import fit_frequency, fit_popularity
+from recsys.evaluation import Scorer, evaluate, hold_out, mean_of, split_metric, translated
+from recsys.interactions import InteractionMatrix, build_matrix
+from recsys.models import ModelError, Recommender, fit_als, fit_blend
+from recsys.tables import InputError
+
+log = logging.getLogger("larisma")
+
+# Simplest first: of equals, the simpler one serves.
+FITS: dict[str, Callable[[csr_matrix, Train], Recommender]] = {
+    "popularity": lambda matrix, train: fit_popularity(matrix),
+    "frequency": lambda matrix, train: fit_frequency(matrix),
+    "als": lambda matrix, train: fit_als(matrix, factors=train.factors, seed=train.seed),
+    "blend": lambda matrix, train: fit_blend(matrix, factors=train.factors, seed=train.seed),
+}
+SERVING = "serving"  # the name of the model that serves, among those it is compared to
+LEAST_CUSTOMERS = 20  # known before the cut who bought after it; fewer say nothing about which model is best
+LEAST_ITEMS = 10
+LEAST_SHARE = 0.5  # of the items and customers of the model that serves
+
+
+class RefusedModel(RunError):  # noqa: N818
+    """A model failed a check, which the message names; the one that serves goes on serving."""
+
+    def __init__(self, check: str, found: str) -> None:
+        self.check = check
+        super().__init__(f"new model refused, {check}: {found}; the last good model goes on serving")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Every kind of model fitted at the cut, and how each ranked what was bought in [cut, as_of)."""
+
+    matrix: InteractionMatrix
+    models: dict[str, Recommender]
+    evaluation: dict[str, Any]
+    serving: Champion | None
+    note: str | None  # why the model that serves was not compared, if it was not
+
+
+def train_models(workspace: Workspace, settings: Settings, as_of: datetime) -> dict[str, Any]:
+    """Fits, judges, checks and publishes a model of what was bought before as_of (whole seconds).
+
+    Returns plain JSON values: {"id": the folder in models/, "champion": the kind that won, "as_of", "cut", "metric",
+    "metrics": the winner's means over all, "evaluation": see recsys.evaluation, "compared_with": the ID of the model
+    that served, "note": why it could not be compared, "customers", "items", "settings", "inputs", "code"}.
+    Raises InputError if there is too little to train on and RefusedModel if a check fails; nothing is then published.
+    """
+    as_of = _whole_seconds(as_of)
+    cut = as_of - window(settings)
+    log.info("reading purchases")
+    purchases = read_table(workspace, "purchases", as_of=as_of)
+    trial = _try(workspace, settings, purchases, as_of)
+    champion = trial.evaluation["best"]
+    _refuse_worse(trial, settings.train)
+
+    matrix = _matrix(purchases, as_of, settings.train)
+    served = trial.serving.serving.matrix if trial.serving else None
+    _refuse_shrunken("half of the catalogue is gone", "items", len(matrix.items), served and served.items)
+    _refuse_shrunken("half of the customers are gone", "customers", len(matrix.customers), served and served.customers)
+    model = _fit(champion, matrix.matrix, settings.train)
+    rows = [row for row in trial.evaluation["rows"] if (row["model"], row["slice"]) == (champion, "all")]
+    manifest = {
+        "champion": champion,
+        "as_of": as_of.isoformat(),
+        "cut": cut.isoformat(),
+        "metric": settings.train.metric,
+        "metrics": {row["metric"]: row["mean"] for row in rows},
+        "evaluation": trial.evaluation,
+        "compared_with": trial.serving.id if trial.serving else None,
+        "note": trial.note,
+        "customers": len(matrix.customers),
+        "items": len(matrix.items),
+        "settings": settings.train.model_dump(mode="json"),
+        "inputs": {"purchases": {"rows": purchases.num_rows, "sha256": _digest(purchases)}},
+        "code": version("larisma"),
+    }
+    log.info("publishing")
+    published = publish_champion(workspace, manifest, (model, matrix), (trial.models[champion], trial.matrix))
+    return {"id": published.id, **manifest}
+
+
+def evaluate_models(workspace: Workspace, settings: Settings, as_of: datetime) -> dict[str, Any]:
+    """How every model, and the one that serves, would have ranked the last window before as_of; changes nothing.
+
+    Returns what recsys.evaluation.evaluate does. Raises InputError if there is too little to judge by.
+    """
+    as_of = _whole_seconds(as_of)
+    return _try(workspace, settings, read_table(workspace, "purchases", as_of=as_of), as_of).evaluation
+
+
+def _try(workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: datetime) -> Trial:
+    split_metric(settings.train.metric)
+    cut = as_of - window(settings)
+    _require_purchases(purchases, cut, as_of, settings.train)
+    matrix = _matrix(purchases, cut, settings.train)
+    if len(matrix.items) < LEAST_ITEMS:
+        raise InputError(
+            f"purchases: {len(matrix.items)} items were bought by at least {settings.train.min_item_buyers} customers "
+            f"before {cut.isoformat()}, too few to train on (at least {LEAST_ITEMS}); lower train.min_item_buyers"
+        )
+    held_out = hold_out(matrix, purchases, cut, as_of, seed=settings.train.seed)
+    if len(held_out.rows) < LEAST_CUSTOMERS:
+        raise InputError(
+            f"purchases: {len(held_out.rows)} customers known before {cut.isoformat()} bought again by "
+            f"{as_of.isoformat()}, too few to judge by (at least {LEAST_CUSTOMERS}); lengthen train.window_days"
+        )
+    models = {name: _fit(name, matrix.matrix, settings.train) for name in FITS}
+    scorers: dict[str, Scorer] = {name: model.scores for name, model in models.items()}
+    serving, note = _serving(workspace, cut, as_of)
+    if serving:
+        scorers[SERVING] = translated(serving.at_cut.model, serving.at_cut.matrix, matrix)
+    log.info("judging by %d customers", len(held_out.rows))
+    seed, metric = settings.train.seed, settings.train.metric
+    evaluation = evaluate(scorers, held_out, seed=seed, metric=metric, contenders=list(FITS))
+    return Trial(matrix, models, evaluation, serving, note)
+
+
+def _matrix(purchases: pa.Table, as_of: datetime, train: Train) -> InteractionMatrix:
+    least = train.min_item_buyers
+    return build_matrix(purchases, as_of, half_life_days=train.half_life_days, min_item_buyers=least)
+
+
+def _fit(name: str, matrix: csr_matrix, train: Train) -> Recommender:
+    log.info("fitting %s", name)
+    try:
+        model = FITS[name](matrix, train)
+    except ModelError as error:
+        raise RefusedModel(f"{name} cannot be fitted", str(error)) from error
+    bad = not_finite(model)
+    if bad:
+        raise RefusedModel("numbers that are not finite", f"{', '.join(bad)} of {name} hold NaN or infinity")
+    return model
+
+
+def _serving(workspace: Workspace, cut: datetime, as_of: datetime) -> tuple[Champion | None, str | None]:
+    """The model that served as of then, or why comparing with it is not fair or not possible.
+
+    It has itself seen part of this window; its twin at its own cut, which is compared, has not if that cut is no later.
+    """
+    try:
+        serving = load_champion(workspace, as_of)
+    except ArtifactError as error:  # training anew is the way to mend it
+        return None, f"the model that served is damaged: {str(error).replace(f'{workspace.root}/', '')}"
+    except InputError:
+        return None, "no model served before"
+    if serving.cut > cut:
+        return None, f"{serving.id} was fitted on purchases up to {serving.cut.isoformat()}, after this cut"
+    return serving, None
+
+
+def _require_purchases(purchases: pa.Table, cut: datetime, as_of: datetime, train: Train) -> None:
+    if not purchases.num_rows:
+        raise InputError(f"purchases: none before {as_of.isoformat()}; ingest some, or choose a later as-of instant")
+    first, last = pc.min_max(purchases["occurred_at"]).as_py().values()
+    if not first < cut <= last:
+        raise InputError(
+            f"purchases: they run from {first.isoformat()} to {last.isoformat()}, which does not reach both sides of "
+            f"{cut.isoformat()}, {train.window_days} days before {as_of.isoformat()}; choose another as-of instant"
+        )
+
+
+def _refuse_worse(trial: Trial, train: Train) -> None:
+    if trial.serving is None:
+        return
+    rows, metric = trial.evaluation["rows"], train.metric
+    now, before = mean_of(rows, trial.evaluation["best"], metric), mean_of(rows, SERVING, metric)
+    if now < before * (1 - train.tolerance):
+        raise RefusedModel(
+            "worse than what serves",
+            f"{metric} {now:.4f}, against {before:.4f} of {trial.serving.id} on the same window; train.tolerance is "
+            f"{train.tolerance:.0%}",
+        )
+
+
+def _refuse_shrunken(check: str, what: str, now: int, before: pa.Array | None) -> None:
+    if before is not None and now < LEAST_SHARE * len(before):
+        raise RefusedModel(check, f"{now} {what}, against {len(before)} of the model that serves")
+
+
+def _whole_seconds(as_of: datetime) -> datetime:
+    if as_of.tzinfo is None:
+        raise InputError(f"as-of instant {as_of}: expected a time zone, such as {as_of.isoformat()}+07:00")
+    return as_of.astimezone(UTC).replace(microsecond=0)
+
+
+def _digest(table: pa.Table) -> str:
+    """SHA-256 of a table's rows, however they were laid out in files."""
+    digest = hashlib.sha256()
+    for batch in table.combine_chunks().to_batches(max_chunksize=1 << 16):
+        digest.update(batch.serialize())
+    return digest.hexdigest()
+
+
+# --- as a Prefect flow -----------------------------------------------------------------------------------------------
+
+
+def _may_pass(_task: Any, _run: Any, state: State) -> bool:
+    """Whether trying again can help: with disks and networks, not with wrong input or a refused model."""
+    return isinstance(state.data, OSError)
+
+
+@task(name="train models", retries=2, retry_delay_seconds=10, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)
+def _train(workspace: str, as_of: str) -> dict[str, Any]:
+    place = open_workspace(Path(workspace))
+    return train_models(place, load_settings(place), datetime.fromisoformat(as_of))
+
+
+@flow(name="train")
+def train(workspace: str, as_of: str | None = None) -> dict[str, Any]:
+    """Trains and publishes; shows the evaluation and what was decided in Prefect's pages. See train_models.
+
+    as_of: ISO 8601 with a time zone; null: when this run was to start.
+    """
+    summary = _train(workspace, flow_instant(as_of).isoformat())
+    create_table_artifact(key="train-evaluation", table=summary["evaluation"]["rows"], description="95% intervals")
+    create_markdown_artifact(key="train", markdown=describe(summary))
+    return summary
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """What training did, as Markdown."""
+    evaluation, metric = summary["evaluation"], summary["metric"]
+    lines = [
+        f"**{summary['champion']}** serves as `{summary['id']}`: {summary['customers']:,} customers × "
+        f"{summary['items']:,} items, purchases before {summary['as_of']}.",
+        "",
+        f"| model | {metric} | 95% interval |",
+        "|---|---:|---|",
+    ]
+    rows = [row for row in evaluation["rows"] if (row["slice"], row["metric"]) == ("all", metric)]
+    lines += [f"| {row['model']} | {row['mean']:.4f} | {row['low']:.4f} to {row['high']:.4f} |" for row in rows]
+    compared = summary["compared_with"]
+    lines += ["", f"Compared with `{compared}`." if compared else f"Not compared: {summary['note']}."]
+    return "\n".join([*lines, f"Judged by {evaluation['customers']:,} customers since {summary['cut']}."])
