@@ -47,7 +47,7 @@ def hindsight(
     decisions: pa.Table,
     purchases_after: pa.Table,
     scopes: csr_matrix,
-    item_ids: pa.Array,
+    item_ids: pa.Array | pa.ChunkedArray,
     offer_ids: Sequence[str],
     people: pa.Table,
     *,
