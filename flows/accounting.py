@@ -1,4 +1,4 @@
-"""What became of the rows that came in: counts that must balance, when to stop, and what `larisma status` tells of each table."""
+"""What became of the rows that came in: counts that must balance, when to stop, and what `larisma status` tells."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -37,8 +37,9 @@ def stop_if_too_many(table: str, counts: Mapping[str, Any], settings: Settings) 
         if found > share * rows:
             advice = f"{HINTS[reason]}, or raise" if reason in HINTS else "mend or leave them out (`where`), or raise"
             raise InputError(
-                f"{table}: {found:,} of {rows:,} rows ({found / rows:.1%}) are {reason}, more than the {share:.1%} allowed; "
-                f"nothing was changed; {advice} ingest.stop_share.{reason} in larisma.toml; first: {counts['examples'][reason]}"
+                f"{table}: {found:,} of {rows:,} rows ({found / rows:.1%}) are {reason}, more than the {share:.1%} "
+                f"allowed; nothing was changed; {advice} ingest.stop_share.{reason} in larisma.toml; "
+                f"the first is {counts['examples'][reason]}"
             )
 
 
@@ -57,8 +58,9 @@ def accounting_markdown(summary: Mapping[str, Any]) -> str:
 
 def table_status(workspace: Workspace, settings: Settings, clock: datetime) -> list[dict[str, Any]]:
     """One dict for each table that has rows, a source, or an ingest behind it:
-    table, rows, derived, newest (ISO, the latest instant known), age_days (since then, or where a table has no instants since its
-    last ingest), last_ingest (ISO), quarantined, reasons, quarantine (path of its file, or null), max_age_days, stale.
+    table, rows, derived, newest (ISO, the latest instant known), age_days (since then, or where a table has no instants
+    since its last ingest), last_ingest (ISO), quarantined, reasons, quarantine (path of its file, or null),
+    max_age_days, stale.
     """
     catalog, ingests = read_catalog(workspace), read_ingests(workspace)
     status = []

@@ -1,15 +1,16 @@
 """The rules that a row must meet, and the reason under which it goes to quarantine when it does not.
 
-The order is fixed, and the first rule that fails names the reason: the line as a whole, what is missing, its date, its kind and
-amounts, what cannot be parsed, then ids that nobody knows. Two lines with one key and different content come last.
+The order is fixed, and the first rule that fails names the reason: the line as a whole, what is missing, its date, its
+kind and amounts, what cannot be parsed, then ids that nobody knows. Two lines with one key and different content come
+last.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from flows.csv_lines import DETAIL, FAULT, LINE
 import duckdb
 
+from flows.csv_lines import DETAIL, FAULT, LINE
 from flows.mapping import Mapped, Scalar, as_column, duck_type, like, read_expression
 from flows.settings import Source
 from flows.sources import FILE, Staged, literal, quoted
@@ -38,7 +39,7 @@ OF_TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
     "price_history": (("negative_price", "price", "< 0"),),
 }
 # column → others that will do in its place
-INSTEAD = {
+INSTEAD: dict[str, dict[str, tuple[str, ...]]] = {
     "silences": {"customer_id": ("city",)},
     "feedback": {"message_id": ("campaign_id", "customer_id")},
 }
@@ -62,9 +63,11 @@ def rules(table: Table, clock: datetime, known: frozenset[str] = frozenset(TABLE
     clock: a row dated later is refused. known: tables whose rows are known, so that references to them are checked.
     """
     found = [Rule(fault, f"{FAULT} = {literal(fault)}") for fault in FAULTS]
-    for name in table.required:
-        if (table.name, name) != ("purchases", DERIVED_ID):
-            found.append(Rule(f"missing_{name}", f"{_value(name)} is null and not {_unparsable(name)}", name))
+    found += [
+        Rule(f"missing_{name}", f"{_value(name)} is null and not {_unparsable(name)}", name)
+        for name in table.required
+        if (table.name, name) != ("purchases", DERIVED_ID)
+    ]
     for name, others in INSTEAD.get(table.name, {}).items():
         absent = " or ".join(f"{_value(other)} is null" for other in others)
         found.append(Rule(f"missing_{name}", f"{_value(name)} is null and ({absent})", name))
@@ -74,9 +77,9 @@ def rules(table: Table, clock: datetime, known: frozenset[str] = frozenset(TABLE
         found.append(Rule("future_date", f"{_value(instant)} > timestamptz {literal(clock.isoformat())}", instant))
     for reason, name, wrong in OF_TABLE.get(table.name, ()):
         found.append(Rule(reason, f"{_value(name)} {wrong}", name))
-    for name in table.schema.names:
-        if name != table.instant:
-            found.append(Rule(f"unparsable_{name}", _unparsable(name), name))
+    found += [
+        Rule(f"unparsable_{name}", _unparsable(name), name) for name in table.schema.names if name != table.instant
+    ]
     for name, other in REFERENCES.items():
         if name in table.schema.names and other != table.name and other in known:
             stranger = f"{_value(name)} not in (select {name} from known_{other})"
@@ -149,7 +152,8 @@ def judge_rows(
         with given as (select *, {", ".join(given)}, ({kept}) as _kept from {staged.relation}),
         typed as (select *, {", ".join(values)}, {", ".join(unparsable)} from given),
         judged as (
-            select *, case when {FAULT} is null and not _kept then '{LEFT_OUT}' {" ".join(reasons)} end as _reason from typed
+            select *, case when {FAULT} is null and not _kept then '{LEFT_OUT}' {" ".join(reasons)} end as _reason
+            from typed
         )
         select {FILE}, {LINE}, {", ".join(results)}, _reason,
             case _reason {" ".join(details)} else {DETAIL} end as _problem

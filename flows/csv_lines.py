@@ -1,7 +1,7 @@
 """CSV files as batches of text columns, in which every record of the file is accounted for, also the broken ones.
 
-A record that is not well-formed spoils itself only: it comes with its fault and its raw text, and reading goes on at the next line.
-A quote that never closes spoils its own line, not the rest of the file.
+A record that is not well-formed spoils itself only: it comes with its fault and its raw text, and reading goes on at
+the next line. A quote that never closes spoils its own line, not the rest of the file.
 """
 
 import codecs
@@ -67,7 +67,8 @@ def open_csv(path: Path, name: str, encoding: str, delimiter: str | None) -> Csv
     """Reads the header of a CSV file, also a compressed one (.gz, .zst, .bz2).
 
     name: what errors call the file. delimiter: None = the one of , ; tab | that the header has most of.
-    Raises InputError if the file is empty, is no CSV, or its text is not in the encoding as a whole; reading the batches may too.
+    Raises InputError if the file is empty, is no CSV, or is not in the encoding as a whole; reading the batches may
+    too.
     """
     if path.stat().st_size == 0:
         raise InputError(f"{name}: the file is empty")

@@ -11,7 +11,7 @@ from recsys.tables import InputError
 CONNECT_SECONDS = 10
 
 
-class DatabaseUnreachable(InputError):
+class DatabaseUnreachableError(InputError):
     """The database did not answer; trying again may help."""
 
 
@@ -19,8 +19,8 @@ class DatabaseUnreachable(InputError):
 def run_query(url: str, query: str, key: str) -> Iterator[pa.RecordBatchReader]:
     """The query's answer, to be read to its end inside the block; in a transaction that can only read.
 
-    key: where larisma.toml has the query. Raises DatabaseUnreachable if there is no answer, and InputError for a wrong URL,
-    password or SQL; no message contains the password.
+    key: where larisma.toml has the query. Raises DatabaseUnreachableError if there is no answer, and InputError for a
+    wrong URL, password or SQL; no message contains the password.
     """
     try:
         from adbc_driver_manager import Error
@@ -34,7 +34,7 @@ def run_query(url: str, query: str, key: str) -> Iterator[pa.RecordBatchReader]:
         connection = dbapi.connect(timed)
     except Error as error:
         message = _plain(error, url)
-        kind = InputError if "FATAL" in message or "invalid" in message else DatabaseUnreachable
+        kind = InputError if "FATAL" in message or "invalid" in message else DatabaseUnreachableError
         raise kind(f"{key}: the database did not let us in: {message}") from None
     try:
         with connection, connection.cursor() as cursor:

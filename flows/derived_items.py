@@ -10,14 +10,16 @@ from recsys.tables import ITEMS
 def derive_items(database: duckdb.DuckDBPyConnection, lines: str | None, mapped: set[str]) -> str:
     """SQL of the items that appear in `purchases_now`, in the contract's columns.
 
-    lines: the relation of this ingest's good purchase lines, with columns item_…; None if there were none. mapped: columns of items
-    that those have. Each is the most frequent value of the lines (of equals the smallest); an item without one in this ingest keeps
-    what `stored_items` says. A price that is not mapped is the median price of one piece, over all purchases.
+    lines: the relation of this ingest's good purchase lines, with columns item_…; None if there were none. mapped:
+    columns of items that those have. Each is the most frequent value of the lines (of equals the smallest); an item
+    without one in this ingest keeps what `stored_items` says. A price that is not mapped is the median price of one
+    piece, over all purchases.
     """
     database.execute(
         """create table item_prices as
         with pieces as (
-            select item_id, amount / quantity as price, row_number() over (partition by item_id order by amount / quantity) as place,
+            select item_id, amount / quantity as price,
+                row_number() over (partition by item_id order by amount / quantity) as place,
                 count(*) over (partition by item_id) as pieces
             from purchases_now where kind = 'purchase'
         )
@@ -36,7 +38,8 @@ def derive_items(database: duckdb.DuckDBPyConnection, lines: str | None, mapped:
             database.execute(
                 f"""create table {relation} as
                 with counted as (
-                    select item_id, {value} as value, count(*) as lines from {lines} where {value} is not null group by all
+                    select item_id, {value} as value, count(*) as lines from {lines}
+                    where {value} is not null group by all
                 )
                 select item_id, value from counted
                 qualify row_number() over (partition by item_id order by lines desc, value) = 1"""

@@ -1,7 +1,8 @@
 """The column mapping of larisma.toml: expressions over a source's columns → SQL that gives our columns in their types.
 
-An expression is the retailer's own, yet it must be one scalar expression: no subqueries, no aggregates, no functions that read
-files or change from run to run. It cannot fail on a row: what does not fit is null, and `unparsable` tells it from what is missing.
+An expression is the retailer's own, yet it must be one scalar expression: no subqueries, no aggregates, no functions
+that read files or change from run to run. It cannot fail on a row: what does not fit is null, and `unparsable` tells it
+from what is missing.
 """
 
 import difflib
@@ -23,19 +24,21 @@ FRACTIONS = ("FLOAT", "DOUBLE")
 DATE_FORMATS = ["%Y%m%d", "%Y%m%dT%H%M%S", "%Y-%m-%d %H", "%Y.%m.%d", "%Y.%m.%d %H:%M:%S"]  # beside ISO 8601
 ZONED_FORMATS = ["%Y-%m-%d %H:%M:%S %z", "%Y%m%dT%H%M%S%z"]
 EARLIEST = "1900-01-01"  # an earlier instant is a placeholder, not a date
-BLANKS = "' ' || chr(9) || chr(10) || chr(13) || chr(160)"
 
 ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.Abs, exp.Round, exp.Floor, exp.Ceil)
 COMPARISON = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In)
-FORBIDDEN = (exp.Query, exp.DDL, exp.DML, exp.Command, exp.Table, exp.Window, exp.AggFunc, exp.Star, exp.Columns)
-FORBIDDEN += (exp.Placeholder, exp.Parameter, exp.Lambda)
+FORBIDDEN = (
+    *(exp.Query, exp.DDL, exp.DML, exp.Command, exp.Table, exp.Window, exp.AggFunc),
+    *(exp.Star, exp.Columns, exp.Alias, exp.Placeholder, exp.Parameter, exp.Lambda),
+)
 
 
 @dataclass(frozen=True)
 class Scalar:
     """A checked expression as SQL that is null where it fails.
 
-    failed: SQL conditions; one that is true says that something in the expression was there but not of the type it is used as.
+    failed: SQL conditions; one that is true says that something in it was there, but not of the type it is used as.
+    uses: columns of the source. kind: the DuckDB type.
     """
 
     sql: str
@@ -49,7 +52,8 @@ class Mapped:
     """One of our columns, in two steps of SQL.
 
     given: what the source says, over its columns; it is then known by the name that as_column was told.
-    value: that in our type, or null. unparsable: condition: there was something, but it does not fit. shown: it as text.
+    value: that in our type, or null. unparsable: the condition that there was something, but it does not fit.
+    shown: what there was, as text.
     """
 
     given: str
@@ -95,7 +99,7 @@ def read_expression(database: duckdb.DuckDBPyConnection, text: str, key: str, st
     return Scalar(sql, tuple(failed), tuple(uses), _kind(database, sql, key, staged))
 
 
-def _parse(text: str, key: str) -> exp.Expression:
+def _parse(text: str, key: str) -> exp.Expr:
     try:
         trees = sqlglot.parse(text, dialect="duckdb")
         if any(token.text == "~" for token in sqlglot.tokenize(text, dialect="duckdb")):
@@ -108,18 +112,17 @@ def _parse(text: str, key: str) -> exp.Expression:
     if isinstance(tree, exp.Alias):
         hint = f"'\"{text}\"'"
         raise InputError(f"larisma.toml: {key}: no column {text!r} in the source; write a name with blanks as {hint}")
-    if any(isinstance(node, (*FORBIDDEN, exp.Alias)) for node in tree.walk()):
+    if any(isinstance(node, FORBIDDEN) for node in tree.walk()):
         raise InputError(
-            f"larisma.toml: {key}: expected one value for each row (no subquery, aggregate, window or statement), got {text!r}"
+            f"larisma.toml: {key}: expected one value for each row (no subquery, aggregate, window or statement), "
+            f"got {text!r}"
         )
     return tree
 
 
-def _read_as_numbers(
-    database: duckdb.DuckDBPyConnection, node: exp.Expression, staged: Staged, failed: list[str]
-) -> None:
-    """Where text stands in a sum or is compared with a number, it is read as a number; so CSV and Parquet behave alike."""
-    operands = [part for part in node.iter_expressions() if isinstance(part, exp.Expression)]
+def _read_as_numbers(database: duckdb.DuckDBPyConnection, node: exp.Expr, staged: Staged, failed: list[str]) -> None:
+    """Text in a sum, or compared with a number, is read as a number; so CSV and Parquet behave alike."""
+    operands = [part for part in node.iter_expressions() if isinstance(part, exp.Expr)]
     kinds = [_kind(database, part.sql("duckdb"), "", staged) for part in operands]
     numeric = [kind.startswith((*NUMBERS, *FRACTIONS, "DECIMAL")) for kind in kinds]
     others = all(is_number or kind == "VARCHAR" for is_number, kind in zip(numeric, kinds, strict=True))
@@ -149,13 +152,15 @@ def _check_functions(database: duckdb.DuckDBPyConnection, sql: str, key: str) ->
     called = sorted(set(_names(parsed, "function_name")))
     known = database.execute(
         """select function_name from duckdb_functions() where list_contains(?, function_name)
-        group by function_name having bool_and(function_type = 'macro' or (function_type = 'scalar' and stability = 'CONSISTENT'))""",
+        group by function_name
+        having bool_and(function_type = 'macro' or (function_type = 'scalar' and stability = 'CONSISTENT'))""",
         [called],
     ).fetchall()
     for name in called:
         if (name,) not in known:
             raise InputError(
-                f"larisma.toml: {key}: {name}() cannot be used here: only functions of a row's own values, the same in each run"
+                f"larisma.toml: {key}: {name}() cannot be used here: "
+                "only functions of a row's own values, the same in each run"
             )
 
 
@@ -168,7 +173,7 @@ def _names(tree: object, key: str) -> list[str]:
 
 def as_column(scalar: Scalar, field: pa.Field, key: str, name: str) -> Mapped:
     """An expression's value in a contract's type. Raises InputError if a value of its kind cannot be that."""
-    given = f"nullif(trim({scalar.sql}, {BLANKS}), '')" if scalar.kind == "VARCHAR" else scalar.sql
+    given = f"nullif(trim({scalar.sql}), '')" if scalar.kind == "VARCHAR" else scalar.sql
     typed = _typed(name, scalar.kind, field)
     if typed is None:
         wanted = {"string": "text", "int64": "a number", "bool": "true or false"}.get(str(field.type), str(field.type))
@@ -192,14 +197,16 @@ def _typed(value: str, kind: str, field: pa.Field) -> str | None:
         return f"null::{duck_type(wanted)}" if kind == '"NULL"' else None
     if pa.types.is_list(wanted):
         split = f"try(string_split({value}, ';'))"
-        parsed = f"case when starts_with({value}, '[') then try_cast(try_cast({value} as json) as varchar[]) else {split} end"
+        parsed = f"try_cast(try_cast({value} as json) as varchar[])"
+        parsed = f"case when starts_with({value}, '[') then {parsed} else {split} end"
         return parsed if kind == "VARCHAR" else f"try_cast({value} as varchar[])" if kind.endswith("[]") else None
     if kind.endswith("[]"):
         return None
     if pa.types.is_string(wanted):
         if kind in FRACTIONS:  # 17850.0, as ids come out of a spreadsheet
             whole = f"{value} = trunc({value}) and abs({value}) < 1e15"
-            return f"case when isfinite({value}) then case when {whole} then {value}::bigint::varchar else {value}::varchar end end"
+            shown = f"case when {whole} then {value}::bigint::varchar else {value}::varchar end"
+            return f"case when isfinite({value}) then {shown} end"
         return f"{value}::varchar"
     if pa.types.is_integer(wanted) or pa.types.is_floating(wanted):
         return _number(value, kind, field)

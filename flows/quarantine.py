@@ -1,4 +1,4 @@
-"""The rows that were refused, each with its reason and as it stood in its source, as one Parquet file for each table."""
+"""The rows that were refused, each with its reason and as it stood in its source: one Parquet file for each table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,8 @@ QUARANTINE = pa.schema(
 def write_quarantine(
     database: duckdb.DuckDBPyConnection, table: Table, staged: Sequence[Staged], folder: Path
 ) -> dict[str, Any] | None:
-    """Writes folder/TABLE/TABLE-CHECKSUM.parquet; returns its path in the folder, rows and sha256; None if nothing was refused."""
+    """Writes folder/TABLE/TABLE-CHECKSUM.parquet; returns its path in the folder, rows and sha256; None if all is
+    well."""
     name = table.name
     keys = " || ', ' || ".join(f"coalesce({quoted(column)}::varchar, '–')" for column in table.key)
     same_row = f"j._source = v._source and j.{FILE} = v.{FILE} and j.{LINE} = v.{LINE}"

@@ -43,7 +43,7 @@ class Source(Part):
 
     Exactly one of path (CSV or Parquet: a file, a folder, or a glob; relative to larisma.toml) and query (a PostgreSQL
     SELECT, run on the database whose URL is in `url` or LARISMA_DATABASE_URL) is given.
-    columns: our column → SQL expression over the source's columns; a column that is not named here is taken by its own name.
+    columns: our column → SQL expression over the source's columns; a column not named here is taken by its own name.
     item_columns (purchases only): columns of items to derive from purchase lines where there is no items source.
     where: a SQL condition over the source's columns; rows that do not meet it are left out and counted.
     The order of a table's sources matters: of two rows with one key, the one that comes first counts.

@@ -1,8 +1,8 @@
 """What is new among judged rows, and the Parquet files that a table then consists of.
 
 A row whose key is new, or whose content differs from what is stored, is accepted; the rest is duplicate. Only the parts
-(months of purchases; other tables are one part) in which something changed are written anew, sorted by key, so the same rows give
-the same bytes.
+(months of purchases; other tables are one part) in which something changed are written anew, sorted by key, so the same
+rows give the same bytes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from flows.checks import CONFLICT
 from flows.csv_lines import LINE
-from flows.sources import FILE, literal, quoted
+from flows.sources import FILE, quoted
 from flows.workspace import checksum
 from recsys.tables import Table
 
@@ -51,8 +51,8 @@ def split_repeats(database: duckdb.DuckDBPyConnection, table: Table) -> None:
 
 
 def compare_with_stored(database: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """judged_T, verdict_T and stored_T → accepted_T, with _part (where the row goes), _was_in (where the row lies that it
-    replaces) and _state (new | updated); rows that are stored just so are added to verdict_T as duplicate."""
+    """judged_T, verdict_T and stored_T → accepted_T, with _part (where the row goes), _was_in (where the row lies that
+    it replaces) and _state (new | updated); rows that are stored just so are added to verdict_T as duplicate."""
     name = table.name
     same = _equal("j", "s", table.schema.names)
     database.execute(
@@ -78,7 +78,7 @@ def part(table: Table, relation: str) -> str:
 def write_parts(
     database: duckdb.DuckDBPyConnection, table: Table, files: Sequence[dict[str, Any]], aside: Path
 ) -> list[dict[str, Any]]:
-    """Writes the parts that accepted_T changes into aside/T; returns the table's files from now on, in order of their parts.
+    """Writes the parts that accepted_T changes into aside/T; returns the table's files from now on, in order of parts.
 
     files: what the catalog says of the table's files now.
     """

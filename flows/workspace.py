@@ -1,8 +1,8 @@
 """Where tables, models and runs live, and how they are published: whole or not at all.
 
 Two ways of publishing, both ended by one atomic rename:
-- tables and quarantine: immutable Parquet files plus `tables/manifest.json`, which names the files that count; replacing it
-  publishes all of one ingest together.
+- tables and quarantine: immutable Parquet files plus `tables/manifest.json`, which names the files that count;
+  replacing it publishes all of one ingest together.
 - folders (a model, a run): written aside under `.versions/`, then a symbolic link is swung over to them.
 """
 
@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +142,8 @@ def write_parquet_blocks(path: Path, schema: pa.Schema, blocks: Iterable[pa.Tabl
 
 
 def read_catalog(workspace: Workspace) -> dict[str, Any]:
-    """What `tables/manifest.json` says of each table: rows, sha256 over its files, newest (the latest instant, or null),
-    derived (made from purchases), and files: path within tables/, part, rows and sha256 of each."""
+    """What `tables/manifest.json` says of each table: rows, sha256 over its files, newest (the latest instant, or
+    null), derived (true if made from purchases), and files: path within tables/, part, rows and sha256 of each."""
     return _read_manifest(workspace).get("tables", {})
 
 
@@ -162,16 +164,22 @@ def table_files(workspace: Workspace, name: str) -> list[Path]:
 
 
 def read_table(
-    workspace: Workspace, name: str, *, as_of: datetime | None = None, columns: Iterable[str] | None = None
+    workspace: Workspace,
+    name: str,
+    *,
+    as_of: datetime | None = None,
+    columns: Iterable[str] | None = None,
+    where: pc.Expression | None = None,
 ) -> pa.Table:
-    """A table's rows known before as_of (all if None), sorted by key; a table never ingested is empty.
+    """A table's rows known before as_of (all if None) that meet `where`, sorted by key; one never ingested is empty.
 
     Raises InputError if as_of bears no time zone.
     """
     contract = TABLES[name]
     wanted = list(columns) if columns else contract.schema.names
     needed = list(dict.fromkeys([*wanted, *contract.key]))
-    condition = known_before(contract, as_of)
+    conditions = [condition for condition in (known_before(contract, as_of), where) if condition is not None]
+    condition = reduce(and_, conditions) if conditions else None
     table = None
     while table is None:
         files = table_files(workspace, name)
@@ -197,7 +205,7 @@ def known_before(contract: Table, as_of: datetime | None) -> pc.Expression | Non
 
 
 def publish_catalog(workspace: Workspace, catalog: Mapping[str, Any], ingests: Mapping[str, Any] | None = None) -> None:
-    """Makes the files that catalog and ingests name the tables and the quarantine, in one step; then removes the files that
+    """Makes the files that catalog and ingests name the tables and the quarantine, in one step; then removes those that
     nothing names any more. ingests: as read_ingests gives it, None = as it is."""
     ingests = read_ingests(workspace) if ingests is None else ingests
     write_json(workspace.tables / "manifest.json", {"tables": catalog, "ingests": ingests})
@@ -213,7 +221,7 @@ def publish_catalog(workspace: Workspace, catalog: Mapping[str, Any], ingests: M
 def taking_in(workspace: Workspace) -> Iterator[Path]:
     """A folder inside the workspace to work in, gone at the end; nobody else takes in anything meanwhile.
 
-    Raises InputError if another process is in such a block. The lock is the operating system's, so it ends with its process.
+    Raises InputError if another process is in such a block. The lock is the system's, so it ends with its process.
     """
     place = os.open(workspace.root, os.O_RDONLY)
     try:
