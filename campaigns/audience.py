@@ -25,9 +25,9 @@ REASONS = ("outside the audience", "silence", "open complaint", "late delivery",
 @dataclass(frozen=True)
 class Audience:
     """
-    people: customer_id, arm (treatment | control), bucket (0–9999, of the campaign), email (bool), push (bool): by which
-        of the campaign's channels they may be reached. Sorted by customer_id. Controls are among them, decided for like
-        the others and then not sent anything.
+    people: customer_id, arm (treatment | control), bucket (0–9999, of the campaign), email (bool), push (bool): the
+        campaign's channels by which they may be reached. Sorted by customer_id. Controls are among them; they
+        are decided for like the others and then not sent anything.
     left_out: customer_id, reason (one of REASONS). Sorted by customer_id.
     funnel: ("customers", all), then those left out by reason, ("control group", n), ("treatment", n);
         the first is the sum of the others.

@@ -11,6 +11,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from campaigns.faults import Place
 from campaigns.tables import CampaignError
 
+LARGEST = 256 * 1024  # a campaign has a few thousand
+
 
 @dataclass(frozen=True)
 class MarkedYaml:
@@ -39,6 +41,8 @@ def read_yaml(content: str | bytes) -> MarkedYaml:
 
     Raises CampaignError with "LINE: what is wrong" where it is not that.
     """
+    if len(content) > LARGEST:
+        raise CampaignError(f"1: {len(content)} bytes; expected a campaign of {LARGEST} at most")
     text = content if isinstance(content, str) else _decoded(content)
     try:
         root = _parser().compose(text)

@@ -6,6 +6,7 @@ that can reach neither files nor the network.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -49,7 +50,8 @@ _TOKENS = frozenset(
         *(TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NUMBER),
         *(TokenType.L_PAREN, TokenType.R_PAREN, TokenType.COMMA),
         *(TokenType.AND, TokenType.OR, TokenType.NOT, TokenType.IN, TokenType.BETWEEN),
-        *(TokenType.IS, TokenType.NULL, TokenType.TRUE, TokenType.FALSE, TokenType.DATE),
+        *(TokenType.IS, TokenType.NULL, TokenType.TRUE, TokenType.FALSE),
+        *(TokenType.DATE, TokenType.ALIAS),  # date '2017-12-12' is printed as CAST('2017-12-12' AS DATE)
         *(TokenType.LIKE, TokenType.ILIKE, TokenType.ESCAPE),
         *(TokenType.EQ, TokenType.NEQ, TokenType.GT, TokenType.GTE, TokenType.LT, TokenType.LTE),
         *(TokenType.PLUS, TokenType.DASH, TokenType.STAR, TokenType.SLASH, TokenType.MOD),
@@ -91,6 +93,7 @@ def open_sandbox(timezone: str = "Asia/Jakarta") -> duckdb.DuckDBPyConnection:
     return connection
 
 
+@lru_cache(1024)
 def bind_predicate(sql: str, schema: pa.Schema) -> None:
     """Raises CampaignError if a checked predicate does not fit the columns' types, or is no condition."""
     row = pa.table([pa.array([_sample(field.type)], field.type) for field in schema], schema=schema)

@@ -68,16 +68,13 @@ def _in_scope(scope: Scope, catalogue: pa.Table) -> NDArray[np.bool_]:
     found = np.zeros(catalogue.num_rows, dtype=np.bool_)
     for key, column in _COLUMNS.items():
         found |= _among(catalogue[column], getattr(scope, key))
-    below = tuple(category_path(name) + " >" for name in scope.categories)  # "Food >" so that "Food" is not "Foodstuff"
-    paths = pc.dictionary_encode(catalogue["category"]).combine_chunks()
-    named = np.array(
-        [(category_path(path) + " >").startswith(below) for path in paths.dictionary.to_pylist()], dtype=np.bool_
-    )
-    members = np.flatnonzero(named)
-    return found | _among(paths.indices, members.tolist())
+    below = tuple(category_path(name) + " >" for name in scope.categories)  # "Food >": "Food" is not "Foodstuff"
+    paths = [path for path in pc.unique(catalogue["category"]).to_pylist() if path is not None]
+    covered = [path for path in paths if (category_path(path) + " >").startswith(below)]
+    return found | _among(catalogue["category"], covered)
 
 
-def _among(values: pa.Array | pa.ChunkedArray, wanted: Sequence[str] | Sequence[int]) -> NDArray[np.bool_]:
+def _among(values: pa.Array | pa.ChunkedArray, wanted: Sequence[str]) -> NDArray[np.bool_]:
     """Where a value is one of those wanted; null is none of them."""
     return pc.is_in(values, value_set=pa.array(wanted, values.type), skip_nulls=True).to_numpy(zero_copy_only=False)
 

@@ -1,0 +1,356 @@
+import hashlib
+import os
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from campaigns.audience import REASONS, Audience, check_audience, eligible, select_audience
+from campaigns.spec import Campaign
+from campaigns.tables import CONSENTS, CUSTOMERS, SERVICE_CASES, SILENCES, CampaignError
+from recsys.tables import InputError, Table, conform
+
+AS_OF = datetime(2017, 12, 4, 17, tzinfo=UTC)  # 5 December, 00.00 WIB
+BEFORE, AFTER = AS_OF - timedelta(days=1), AS_OF + timedelta(days=1)
+
+
+def make_campaign(*, predicates: tuple[str | None, ...] = (None,), **parts: Any) -> Campaign:
+    """A campaign with an offer for each predicate of eligibility."""
+    channel = {"capacity": 10, "placements": {"push": 1}}
+    offer = {
+        "id": "kopi",
+        "benefit": {"kind": "amount_off", "amount": 1000},
+        "scope": {"everything": True},
+        "uplift": 0.1,
+        "text": {"id": {"title": "Kopi"}},
+    }
+    base = {
+        "id": "harbolnas",
+        "name": "Harbolnas",
+        "schedule": {"occasion": "harbolnas"},
+        "window_days": 20,
+        "control": {"share": 0},
+        "channels": {"email": channel, "push": channel},
+        "budgets": {"retailer": 1000},
+        "offers": [{**offer, "id": f"offer-{n}", "eligibility": text} for n, text in enumerate(predicates)],
+        "content": {"id": {}},
+    }
+    return Campaign.model_validate({**base, **parts})
+
+
+def rows(contract: Table, *entries: dict[str, Any]) -> pa.Table:
+    """A table of the contract; what an entry does not say is null."""
+    return pa.Table.from_pylist([dict.fromkeys(contract.schema.names) | entry for entry in entries], contract.schema)
+
+
+def person(name: str, **parts: Any) -> dict[str, Any]:
+    return {"customer_id": name, "email": f"{name}@toko.example", "push_tokens": ["token"], **parts}
+
+
+def word(name: str, channel: str, granted: bool, at: datetime = BEFORE, purpose: str = "promotion") -> dict[str, Any]:
+    return {"customer_id": name, "channel": channel, "purpose": purpose, "granted": granted, "changed_at": at}
+
+
+def select(
+    *people: dict[str, Any],
+    campaign: Campaign | None = None,
+    consents: list[dict[str, Any]] | None = None,
+    cases: list[dict[str, Any]] | None = None,
+    silences: list[dict[str, Any]] | None = None,
+    **options: Any,
+) -> Audience:
+    """Without a list of consents, everyone is taken to consent."""
+    options.setdefault("assume_consent", ("email", "push") if consents is None else ())
+    options.setdefault("control_salt", "salt")
+    return select_audience(
+        campaign or make_campaign(),
+        rows(CUSTOMERS, *people),
+        rows(CONSENTS, *(consents or [])),
+        rows(SERVICE_CASES, *(cases or [])),
+        rows(SILENCES, *(silences or [])),
+        as_of=options.pop("as_of", AS_OF),
+        **options,
+    )
+
+
+def reached(audience: Audience) -> dict[str, tuple[bool, bool]]:
+    return {entry["customer_id"]: (entry["email"], entry["push"]) for entry in audience.people.to_pylist()}
+
+
+def reasons(audience: Audience) -> dict[str, str]:
+    return {entry["customer_id"]: entry["reason"] for entry in audience.left_out.to_pylist()}
+
+
+def test_no_word_about_consent_is_a_no_unless_it_is_assumed() -> None:
+    assert reasons(select(person("a"), consents=[])) == {"a": "no consent"}
+    assert reached(select(person("a"), consents=[], assume_consent=["push"])) == {"a": (False, True)}
+
+
+def test_the_latest_word_about_consent_before_as_of_wins() -> None:
+    consents = [
+        word("a", "email", True, BEFORE - timedelta(days=9)),
+        word("a", "email", False),
+        word("b", "email", False, BEFORE - timedelta(days=9)),
+        word("b", "email", True),
+        word("b", "email", False, AS_OF),
+        word("c", "email", True, AS_OF),
+    ]
+    audience = select(*map(person, "abc"), consents=consents)
+    assert reached(audience) == {"b": (True, False)}
+    assert reasons(audience) == {"a": "no consent", "c": "no consent"}
+
+
+def test_of_two_words_at_one_instant_the_no_counts() -> None:
+    for order in ([True, False], [False, True]):
+        consents = [word("a", "email", granted) for granted in order]
+        assert reasons(select(person("a"), consents=consents)) == {"a": "no consent"}
+
+
+def test_consent_is_for_a_channel_and_a_purpose() -> None:
+    consents = [word("a", "email", True, purpose="transaction"), word("a", "push", True)]
+    assert reached(select(person("a"), consents=consents)) == {"a": (False, True)}
+
+
+def test_a_withdrawal_overrides_what_is_assumed() -> None:
+    consents = [word("a", "email", False)]
+    assert reached(select(person("a"), consents=consents, assume_consent=["email", "push"])) == {"a": (False, True)}
+
+
+def test_a_channel_needs_an_address() -> None:
+    audience = select(
+        person("a", email=None),
+        person("b", push_tokens=[]),
+        person("c", push_tokens=None, email="c"),
+        person("d", push_tokens=["", None], email="d@x.example\r\nBcc: e@x.example"),
+    )
+    assert reached(audience) == {"a": (False, True), "b": (True, False)}
+    assert reasons(audience) == {"c": "no address", "d": "no address"}
+
+
+def test_an_address_without_consent_is_no_address() -> None:
+    audience = select(person("a", email=None), consents=[word("a", "email", True)])
+    assert reasons(audience) == {"a": "no address"}
+
+
+def test_only_the_campaigns_channels_count() -> None:
+    campaign = make_campaign(channels={"push": {"capacity": 1, "placements": {"push": 1}}})
+    audience = select(person("a"), person("b", push_tokens=[]), campaign=campaign)
+    assert reached(audience) == {"a": (False, True)}
+    assert reasons(audience) == {"b": "no address"}
+    assert reasons(select(person("a"), campaign=campaign, consents=[word("a", "email", True)])) == {"a": "no consent"}
+
+
+def test_an_open_case_keeps_a_customer_out_until_it_is_closed() -> None:
+    cases = [
+        {"customer_id": "a", "kind": "complaint", "opened_at": BEFORE},
+        {"customer_id": "b", "kind": "complaint", "opened_at": BEFORE, "closed_at": BEFORE + timedelta(hours=1)},
+        {"customer_id": "c", "kind": "late_delivery", "opened_at": BEFORE, "closed_at": AFTER},
+        {"customer_id": "d", "kind": "complaint", "opened_at": AFTER},
+        {"customer_id": "e", "kind": "return", "opened_at": BEFORE},
+    ]
+    audience = select(*map(person, "abcde"), cases=cases)
+    assert reasons(audience) == {"a": "open complaint", "c": "late delivery"}
+    assert set(reached(audience)) == {"b", "d", "e"}
+
+
+def test_a_silence_holds_for_a_customer_or_a_city_until_its_end() -> None:
+    silences = [
+        {"customer_id": "a", "reason": "bereavement", "until": AFTER},
+        {"customer_id": "b", "reason": "bereavement", "until": AS_OF},
+        {"city": "Palu ", "reason": "earthquake", "until": AFTER},
+    ]
+    people = [person("a"), person("b"), person("c", city="palu"), person("d", city="Poso"), person("e", city=None)]
+    audience = select(*people, silences=silences)
+    assert reasons(audience) == {"a": "silence", "c": "silence"}
+    assert set(reached(audience)) == {"b", "d", "e"}
+
+
+def test_a_null_predicate_is_everybody_and_an_unknown_value_is_not_true() -> None:
+    people = [person("a", tier="gold"), person("b", tier="silver"), person("c", tier=None)]
+    assert set(reached(select(*people))) == {"a", "b", "c"}
+    audience = select(*people, campaign=make_campaign(audience="tier <> 'silver'"))
+    assert set(reached(audience)) == {"a"}
+    assert reasons(audience) == {"b": "outside the audience", "c": "outside the audience"}
+
+
+def test_age_is_in_whole_years_on_the_local_day() -> None:
+    people = [person(f"p{day}", birth_date=date(1999, 12, day)) for day in (4, 5, 6)]
+    audience = select(*people, campaign=make_campaign(audience="age >= 18"))
+    assert set(reached(audience)) == {"p4", "p5"}
+
+
+def test_customers_not_yet_known_are_nowhere() -> None:
+    audience = select(person("a", joined_at=BEFORE), person("b", joined_at=AS_OF), person("c", joined_at=None))
+    assert set(reached(audience)) == {"a", "c"}
+    assert audience.funnel[0] == ("customers", 2)
+
+
+def test_everyone_left_out_has_the_first_reason_that_holds() -> None:
+    everything = person("a", tier="gold", email=None, push_tokens=None)
+    cases = [{"customer_id": "a", "kind": kind, "opened_at": BEFORE} for kind in ("complaint", "late_delivery")]
+    silences = [{"customer_id": "a", "reason": "bereavement", "until": AFTER}]
+    consents: list[dict[str, Any]] | None = []
+    found = []
+    for step in range(len(REASONS)):
+        campaign = make_campaign(audience="tier = 'silver'" if step < 1 else None)
+        found += reasons(select(
+            everything,
+            campaign=campaign,
+            silences=silences if step < 2 else [],
+            cases=cases[0 if step < 3 else 1 if step < 4 else 2 :],
+            consents=consents if step < 5 else None,
+        )).values()  # fmt: skip
+    assert tuple(found) == REASONS
+
+
+def test_buckets_are_the_stated_hash_and_controls_the_lowest() -> None:
+    audience = select(*(person(f"c{n}") for n in range(300)), campaign=make_campaign(control={"share": 0.3}))
+    for entry in audience.people.to_pylist():
+        digest = hashlib.sha256(f"salt\nharbolnas\n{entry['customer_id']}".encode()).hexdigest()
+        assert entry["bucket"] == int(digest[:15], 16) % 10_000
+        assert entry["arm"] == ("control" if entry["bucket"] < 3000 else "treatment")
+    controls = audience.people["arm"].to_pylist().count("control")
+    assert dict(audience.funnel)["control group"] == controls > 0
+
+
+def test_buckets_are_near_uniform_and_unlike_between_campaigns() -> None:
+    people = [person(f"c{n}") for n in range(20_000)]
+    first = select(*people).people["bucket"].to_numpy()
+    second = select(*people, campaign=make_campaign(id="lebaran")).people["bucket"].to_numpy()
+    counts = np.histogram(first, bins=20, range=(0, 10_000))[0]
+    assert ((counts - 1000) ** 2 / 1000).sum() < 43.8  # chi-square, 19 degrees of freedom, p = 0.001
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
+
+
+def test_the_global_control_group_is_the_same_in_every_campaign() -> None:
+    people = [person(f"c{n}") for n in range(500)]
+    groups = [
+        {entry["customer_id"] for entry in audience.people.to_pylist() if entry["arm"] == "control"}
+        for name in ("harbolnas", "lebaran")
+        for audience in [select(*people, campaign=make_campaign(id=name), global_control_share=0.1)]
+    ]
+    assert groups[0] == groups[1]
+    assert 20 < len(groups[0]) < 90
+
+
+def test_no_customers_are_an_empty_audience() -> None:
+    audience = select()
+    assert audience.people.num_rows == audience.left_out.num_rows == 0
+    assert audience.funnel == [("customers", 0), ("control group", 0), ("treatment", 0)]
+
+
+def test_a_customer_who_is_there_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="customers: 1 rows repeat a customer_id"):
+        select(person("a"), person("a"))
+
+
+def test_an_as_of_without_a_zone_is_refused() -> None:
+    with pytest.raises(InputError, match="expected a time zone"):
+        select(person("a"), as_of=datetime(2017, 12, 5))  # noqa: DTZ001
+
+
+def test_a_predicate_that_fails_on_the_data_says_nothing_of_the_data() -> None:
+    campaign = make_campaign(audience="points * points > 0")
+    with pytest.raises(CampaignError, match="harbolnas: a predicate fails on the customers") as raised:
+        select(person("secret", points=2**62), campaign=campaign)
+    assert str(2**62) not in str(raised.value)
+
+
+def test_eligibility_is_by_offer_in_the_order_asked_for() -> None:
+    campaign = make_campaign(predicates=("tier = 'gold'", None, "points > 10"))
+    customers = rows(CUSTOMERS, person("a", tier="gold"), person("b", points=11), person("c", tier="silver", points=3))
+    found = eligible(campaign, customers, pa.array(["c", "a", "b"]), as_of=AS_OF)
+    assert found.tolist() == [[False, True, False], [True, True, False], [False, True, True]]
+    with pytest.raises(InputError, match="1 of 2 customers are not known"):
+        eligible(campaign, customers, pa.array(["a", "zz"]), as_of=AS_OF)
+
+
+def test_check_names_predicates_that_nobody_meets() -> None:
+    customers = rows(CUSTOMERS, person("a", tier="gold"), person("b", tier="silver"))
+    assert check_audience(make_campaign(audience="tier = 'gold'"), customers, as_of=AS_OF) == []
+    (line,) = check_audience(make_campaign(audience="tier = 'emas'"), customers, as_of=AS_OF)
+    assert line == "audience: none of 2 customers, \"tier = 'emas'\"; loosen the predicate"
+    campaign = make_campaign(audience="tier = 'gold'", predicates=(None, "tier = 'silver'"))
+    (line,) = check_audience(campaign, customers, as_of=AS_OF)
+    assert line.startswith("offers[offer-1].eligibility: none of the 1 customers in the audience")
+
+
+def test_the_machines_zone_changes_nothing() -> None:
+    people = [person(f"p{n}", birth_date=date(1999, 12, n + 1), joined_at=BEFORE) for n in range(9)]
+    campaign = make_campaign(audience="age >= 18 and joined_at < date '2017-12-05'")
+    before, found = os.environ.get("TZ"), []
+    try:
+        for zone in ("UTC", "Asia/Jakarta", "America/New_York"):
+            os.environ["TZ"] = zone
+            time.tzset()
+            found.append(select(*people, campaign=campaign))
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()
+    assert found[0] == found[1] == found[2]
+
+
+moments = st.sampled_from([BEFORE - timedelta(days=9), BEFORE, AS_OF, AFTER])
+names = st.sampled_from("abcdefgh")
+everyone = st.lists(
+    st.fixed_dictionaries(
+        {
+            "customer_id": names,
+            "email": st.sampled_from([None, "x@toko.example", "broken"]),
+            "push_tokens": st.sampled_from([None, [], ["t"]]),
+            "city": st.sampled_from([None, "Palu", "Solo"]),
+            "tier": st.sampled_from([None, "gold", "silver"]),
+            "joined_at": st.none() | moments,
+        }
+    ),
+    unique_by=lambda entry: entry["customer_id"],
+    max_size=8,
+)
+words = st.builds(word, names, st.sampled_from(["email", "push"]), st.booleans(), moments)
+troubles = st.fixed_dictionaries(
+    {
+        "customer_id": names,
+        "kind": st.sampled_from(["complaint", "late_delivery", "return"]),
+        "opened_at": moments,
+        "closed_at": st.none() | moments,
+    }
+)
+pauses = st.fixed_dictionaries({"customer_id": names, "reason": st.just("bereavement"), "until": moments})
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    everyone, st.lists(words, max_size=12), st.lists(troubles, max_size=4), st.lists(pauses, max_size=3), st.randoms()
+)
+def test_the_funnel_adds_up_and_the_order_of_rows_changes_nothing(people, consents, cases, silences, random) -> None:
+    campaign = make_campaign(audience="tier is not null", control={"share": 0.5})
+    audience = select(*people, campaign=campaign, consents=consents, cases=cases, silences=silences)
+    known = sorted(entry["customer_id"] for entry in people if entry["joined_at"] is None or entry["joined_at"] < AS_OF)
+    (first, total), *parts = audience.funnel
+    assert (first, total) == ("customers", len(known))
+    assert total == sum(count for _, count in parts)
+    ids = audience.people["customer_id"].to_pylist() + audience.left_out["customer_id"].to_pylist()
+    assert sorted(ids) == known
+    assert all(entry["email"] or entry["push"] for entry in audience.people.to_pylist())
+    for entries in (people, consents, cases, silences):
+        random.shuffle(entries)
+    assert select(*people, campaign=campaign, consents=consents, cases=cases, silences=silences) == audience
+
+
+def test_the_tables_fit_their_contracts_where_columns_are_missing() -> None:
+    customers = conform(pa.table({"customer_id": ["a"], "email": ["a@toko.example"]}), CUSTOMERS).select(
+        ["customer_id", "email"]
+    )
+    empty = [contract.schema.empty_table() for contract in (CONSENTS, SERVICE_CASES, SILENCES)]
+    audience = select_audience(
+        make_campaign(), customers, *empty, as_of=AS_OF, control_salt="salt", assume_consent=["email"]
+    )
+    assert reached(audience) == {"a": (True, False)}
