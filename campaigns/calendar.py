@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
-from campaigns.spec import Schedule
+from campaigns.schedule import Schedule
 from campaigns.tables import CampaignError
 from recsys.tables import InputError
 

@@ -130,21 +130,26 @@ def _is_function(sql: str, token: Token) -> bool:
 
 
 def _check_node(sql: str, node: exp.Expr, known: set[str]) -> None:
-    start = min((part.meta["start"] for part in node.walk() if "start" in part.meta), default=0)
     if isinstance(node, exp.Column):
         name = node.name
         if node.table or not isinstance(node.this, exp.Identifier):
-            raise _refusal(start, f"{node.sql()!r}", "name the column alone")
+            raise _refusal(_start(node), f"{node.sql()!r}", "name the column alone")
         if name.lower() not in known:
             guess = near(name.lower(), sorted(known)) or f"; columns are {', '.join(sorted(known))}"
-            raise CampaignError(f"position {start + 1}: no column {name!r}{guess}")
+            raise CampaignError(f"position {_start(node) + 1}: no column {name!r}{guess}")
     elif _is_date(node) or (isinstance(node, exp.DataType) and _is_date(node.parent)):
         return
     elif isinstance(node, exp.Func) and not isinstance(node, exp.And | exp.Or) and type(node) not in FUNCTIONS:
         name = node.name if isinstance(node, exp.Anonymous) else node.sql_name().lower()
-        raise _refusal(start, f"the function {name!r}", f"functions are {', '.join(sorted(FUNCTIONS.values()))}")
+        remedy = f"functions are {', '.join(sorted(FUNCTIONS.values()))}"
+        raise _refusal(_start(node), f"the function {name!r}", remedy)
     elif type(node) not in _TREE:
-        raise _refusal(start, repr(sql[start : start + 20]))
+        raise _refusal(_start(node), repr(sql[_start(node) :][:20]))
+
+
+def _start(node: exp.Expr) -> int:
+    """Where in the text, from 0, the first part of a node stands that sqlglot knows the place of."""
+    return min((part.meta["start"] for part in node.walk() if "start" in part.meta), default=0)
 
 
 def _is_date(node: Any) -> bool:
