@@ -1,10 +1,19 @@
-"""The campaigns of a workspace: `campaigns/*.yaml`."""
+"""The campaigns of a workspace, `campaigns/*.yaml`: found, listed, and checked against the data."""
 
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from campaigns.spec import Campaign, CampaignError, load_campaign
-from flows.workspace import Workspace
+from campaigns.audience import check_audience, select_audience
+from campaigns.calendar import due_occurrence
+from campaigns.rendering import check_content
+from campaigns.scope import check_scopes
+from campaigns.spec import Campaign, load_campaign
+from campaigns.tables import CampaignError
+from flows.settings import Settings
+from flows.workspace import Workspace, read_table
 
 
 def campaign_paths(workspace: Workspace) -> dict[str, Path]:
@@ -33,3 +42,53 @@ def load_campaigns(workspace: Workspace) -> list[Campaign]:
     if faults:
         raise CampaignError("\n".join(faults))
     return campaigns
+
+
+def list_campaigns(workspace: Workspace, after: datetime) -> list[dict[str, Any]]:
+    """A row for each campaign: when it is decided and sent next, in its own zone, and what it may spend."""
+    rows = []
+    for campaign in load_campaigns(workspace):
+        zone, coming = ZoneInfo(campaign.schedule.timezone), due_occurrence(campaign.schedule, after)
+        rows.append(
+            {
+                "id": campaign.id,
+                "name": campaign.name,
+                "occurrence": coming.name,
+                "send_at": coming.send_at.astimezone(zone).isoformat(timespec="minutes"),
+                "decide_at": coming.decide_at.astimezone(zone).isoformat(timespec="minutes"),
+                "estimated": coming.estimated,
+                "offers": len(campaign.offers),
+                "budget": sum(campaign.budgets.values()),
+            }
+        )
+    return rows
+
+
+def check_campaigns(
+    workspace: Workspace, settings: Settings, campaign_id: str | None, as_of: datetime
+) -> list[dict[str, Any]]:
+    """The funnel of each campaign's audience. Raises CampaignError with every fault of every file, and of its data."""
+    wanted = [find_campaign(workspace, campaign_id)] if campaign_id else load_campaigns(workspace)
+    if not wanted:
+        raise CampaignError(
+            f"{workspace.campaigns}: no campaigns; copy one here, or make a workspace with larisma init"
+        )
+    items = read_table(workspace, "items")
+    people = [
+        read_table(workspace, name, as_of=as_of) for name in ("customers", "consents", "service_cases", "silences")
+    ]
+    faults, checked = [], []
+    for campaign in wanted:
+        against_data = check_scopes(campaign, items) + check_audience(campaign, people[0], as_of=as_of)
+        faults += check_content(campaign) + [f"{campaign.id}.yaml: {fault}" for fault in against_data]
+        audience = select_audience(
+            campaign,
+            *people,
+            as_of=as_of,
+            control_salt=settings.control_salt,
+            assume_consent=settings.consent.assume,
+        )
+        checked.append({"campaign": campaign.id, "funnel": audience.funnel})
+    if faults:
+        raise CampaignError("\n".join(faults))
+    return checked

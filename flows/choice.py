@@ -49,7 +49,7 @@ class Arm:
 class Choice:
     """All that was worked out for a run.
 
-    scopes: 0/1 [items × offers], rows as in the items table. base_rates: [offers], the share of customers who buy in it.
+    scopes: 0/1 [items × offers], rows as in the items table. base_rates: [offers], the share of buyers in scope.
     first_come: rupiah, what serving people in order of their ids until limits are reached would be worth.
     """
 

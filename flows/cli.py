@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from flows import console
+from flows import console, views
 from flows.settings import Settings, load_settings
 from flows.workspace import RunError, Workspace, open_workspace
 from recsys.tables import InputError
@@ -90,7 +90,7 @@ def demo(
         result = run_demo(workspace, fresh=fresh)
     if as_json:
         return console.print_json(result)
-    console.show_hindsight(result["campaigns"])
+    views.show_hindsight(result["campaigns"])
     console.finish(
         f"{workspace}: {', '.join(result['reports'])}" + ("" if result["ran"] else " (served from what was there)"),
         [
@@ -126,7 +126,7 @@ def status(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 
     place, settings = opened(workspace)
     result = workspace_status(place, settings, datetime.now(UTC))
-    console.print_json(result) if as_json else console.show_status(result, workspace)
+    console.print_json(result) if as_json else views.show_status(result)
 
 
 @app.command()
@@ -139,7 +139,7 @@ def ingest(workspace: Folder = HERE, as_json: AsJson = False) -> None:
         summary = flow(str(workspace))
     if as_json:
         return console.print_json(summary)
-    console.show_accounting(summary)
+    views.show_accounting(summary)
     console.finish(f"wrote {workspace / 'tables'}", [f"larisma train --workspace {workspace}"])
 
 
@@ -153,7 +153,7 @@ def train(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = False)
         summary = flow(str(workspace), instant(as_of, settings.timezone).isoformat())
     if as_json:
         return console.print_json(summary)
-    console.show_evaluation(summary["evaluation"])
+    views.show_evaluation(summary["evaluation"])
     console.finish(
         f"{summary['champion']} serves: {workspace / 'models' / summary['id']}",
         [f"larisma campaign list --workspace {workspace}"],
@@ -170,7 +170,7 @@ def evaluate(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = Fal
         result = evaluate_models(place, settings, instant(as_of, settings.timezone))
     if as_json:
         return console.print_json(result)
-    console.show_evaluation(result)
+    views.show_evaluation(result)
     console.finish("nothing was changed", [f"larisma train --workspace {workspace}"])
 
 
@@ -187,7 +187,7 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """The best items for one customer, with the reason for each."""
-    from flows.ask import recommend_items
+    from flows.recommend import recommend_items
 
     place, settings = opened(workspace)
     result = recommend_items(place, settings, customer, n, discover=discover, language=language or settings.language)
@@ -208,10 +208,10 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """The best items for a list of customers, as a file."""
-    from flows.ask import score_customers
+    from flows.recommend import score_customers
 
-    place, settings = opened(workspace)
-    result = score_customers(place, settings, customers, out, n)
+    place, _ = opened(workspace)
+    result = score_customers(place, customers, out, n)
     if as_json:
         return console.print_json(result)
     console.finish(
@@ -226,13 +226,13 @@ def score(
 @campaign_app.command("list")
 def campaign_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """The campaigns of the workspace, when they fire next, and what they may spend."""
-    from flows.ask import list_campaigns
+    from flows.campaign_files import list_campaigns
 
     place, _ = opened(workspace)
     result = list_campaigns(place, datetime.now(UTC))
     if as_json:
         return console.print_json(result)
-    console.show_campaigns(result)
+    views.show_campaigns(result)
     console.finish("nothing was changed", [f"larisma campaign check --workspace {workspace}"])
 
 
@@ -244,13 +244,13 @@ def campaign_check(
     as_json: AsJson = False,
 ) -> None:
     """Check campaign files by themselves and against the data: scopes, audience, words."""
-    from flows.ask import check_campaigns
+    from flows.campaign_files import check_campaigns
 
     place, settings = opened(workspace)
     result = check_campaigns(place, settings, campaign, instant(as_of, settings.timezone))
     if as_json:
         return console.print_json(result)
-    console.show_checked(result)
+    views.show_checked(result)
     console.finish("no faults", [f"larisma decide {result[0]['campaign']} --workspace {workspace}"])
 
 
@@ -272,7 +272,7 @@ def decide(
         manifest = flow(str(workspace), campaign, instant(as_of, settings.timezone).isoformat(), hindsight)
     if as_json:
         return console.print_json(manifest)
-    console.show_run(manifest)
+    views.show_run(manifest)
     run = workspace / "runs" / campaign / manifest["occurrence"]
     console.finish(
         f"wrote {run}: decisions, messages, report.html",
@@ -285,13 +285,13 @@ def explain(
     campaign: str, customer: str, workspace: Folder = HERE, language: Language = None, as_json: AsJson = False
 ) -> None:
     """What each offer was worth for one customer, and why it was or was not chosen."""
-    from flows.ask import explain_decision
+    from flows.explain import explain_decision
 
     place, settings = opened(workspace)
     result = explain_decision(place, settings, campaign, customer, language or settings.language)
     if as_json:
         return console.print_json(result)
-    console.show_explanation(result)
+    views.show_explanation(result)
     console.finish("nothing was changed", [f"larisma preview {campaign} {customer} --workspace {workspace}"])
 
 
@@ -306,7 +306,7 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Write one customer's mail and push exactly as the run made them."""
-    from flows.ask import preview_messages
+    from flows.explain import preview_messages
 
     place, _ = opened(workspace)
     wrote = preview_messages(place, campaign, customer, out or workspace / "previews")
@@ -320,11 +320,11 @@ def serve(workspace: Folder = HERE) -> None:
     """Register the nightly training and each campaign's schedule with a Prefect server, and run what it fires."""
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     place, settings = opened(workspace)
-    from flows.deployments import deployments, serve_deployments, upcoming
+    from flows.deployments import deployments, serve_deployments
 
     found = deployments(place, settings, datetime.now(UTC))
-    console.show("Deployments", ("deployment", "next", "zone"), upcoming(found))
-    console.finish("registered; Ctrl+C ends it", ["restart after adding a campaign, so that it is registered too"])
+    console.show("Deployments", ("deployment", "schedules"), [(d.full_name, len(d.schedules or [])) for d in found])
+    console.finish("Ctrl+C ends it", ["start it again after adding a campaign, so that it is registered too"])
     serve_deployments(found)
 
 

@@ -5,9 +5,10 @@ and on the run's own instant, never on how often it was fired.
 """
 
 from datetime import datetime
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from prefect import serve
+from prefect import Flow, serve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron, RRule, Schedule
 from prefect.settings import PREFECT_API_URL
@@ -39,22 +40,22 @@ def once(instant: datetime, zone: str) -> Schedule:
 def deployments(workspace: Workspace, settings: Settings, after: datetime) -> list[RunnerDeployment]:
     """One deployment for the night and one for each campaign; parameters are plain values."""
     folder = str(workspace.root.resolve())
-    nightly = night.to_deployment(
-        "nightly",
-        parameters={"workspace": folder},
-        schedules=[Cron(settings.nightly, timezone=settings.timezone)],
-        concurrency_limit=1,
-    )
-    decisions = [
-        decide.to_deployment(
+    nightly = deployment(night, "nightly", {"workspace": folder}, [Cron(settings.nightly, timezone=settings.timezone)])
+    return [nightly] + [
+        deployment(
+            decide,
             campaign.id,
-            parameters={"workspace": folder, "campaign": campaign.id},
-            schedules=[once(instant, campaign.schedule.timezone) for instant in decision_instants(campaign, after)],
-            concurrency_limit=1,
+            {"workspace": folder, "campaign": campaign.id},
+            [once(instant, campaign.schedule.timezone) for instant in decision_instants(campaign, after)],
         )
         for campaign in load_campaigns(workspace)
     ]
-    return [nightly, *decisions]
+
+
+def deployment(flow: Flow, name: str, parameters: dict[str, Any], schedules: list[Schedule]) -> RunnerDeployment:
+    """One at a time: a run that is fired while another still goes on waits for it."""
+    made = flow.to_deployment(name, parameters=parameters, schedules=schedules, concurrency_limit=1)
+    return cast(RunnerDeployment, made)  # a coroutine only within a running event loop
 
 
 def serve_deployments(found: list[RunnerDeployment]) -> None:

@@ -40,7 +40,7 @@ language = "id"
 timezone = "Asia/Jakarta"
 
 [consent]
-# Channels for which a customer without a row in `consents` has agreed: only for a base whose consent you hold elsewhere.
+# Channels for which a customer without a row in `consents` has agreed: only if you hold that consent elsewhere.
 assume = []
 """
 
@@ -65,7 +65,7 @@ def init_workspace(root: Path, sources: Mapping[str, Path | None]) -> list[str]:
             f"{workspace.settings_file}: there is a workspace here already; edit it, or choose another folder"
         )
     text = HEAD.format(shop=root.resolve().name or "toko")
-    given = {name: path for name, path in sources.items() if path is not None}
+    given: dict[str, Path | None] = {name: path for name, path in sources.items() if path is not None}
     if "customers" not in given and (lines := given.get("purchases")) and guess("email", column_names(lines)):
         given["customers"] = lines  # a small shop's one file: each line also says who bought
     for name, path in (given or {"purchases": None}).items():

@@ -11,9 +11,10 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from campaigns.allocation import REDEEMED, SENT, Limits, Offers
 from campaigns.scope import scope_matrix
-from campaigns.spec import Campaign, Offer
+from campaigns.spec import Campaign, Channel, Offer
 from campaigns.value import economics
 from flows.champion import Champion
+from recsys.artifact import Artifact
 from recsys.propensity import DecileRates, fit_decile_rates
 from recsys.tables import INSTANT, InputError
 
@@ -36,19 +37,29 @@ def fit_rates(
             f"window_days: the campaign asks for {window_days}, the model held out {held_out}; "
             f"set train.window_days to {window_days} or more in larisma.toml and train again"
         )
-    scopes = scope_matrix(offers, items, items["item_id"])
-    bought = bought_within(purchases, champion.cut, end, fit.matrix.customers, items["item_id"]) @ scopes
-    scores = fit.model.scope_scores(np.arange(len(fit.matrix.customers)), scope_matrix(offers, items, fit.matrix.items))
-    return fit_decile_rates(scores, bought.toarray() > 0)
+    bought = bought_within(purchases, champion.cut, end, fit.matrix.customers, items["item_id"])
+    in_scope = bought @ scope_matrix(offers, items, items["item_id"])
+    scores, before = scope_facts(fit, np.arange(len(fit.matrix.customers)), items, offers)
+    return fit_decile_rates(scores, before, in_scope.toarray() > 0)
 
 
 def propensities(
     champion: Champion, rates: DecileRates, items: pa.Table, offers: Sequence[Offer], people: pa.Array
 ) -> NDArray[np.float32]:
     """p0 [people × offers], from the scores of the model that serves."""
-    serving = champion.serving
-    rows = serving.matrix.customer_rows(people)
-    return rates.apply(serving.model.scope_scores(rows, scope_matrix(offers, items, serving.matrix.items)))
+    rows = champion.serving.matrix.customer_rows(people)
+    return rates.apply(*scope_facts(champion.serving, rows, items, offers))
+
+
+def scope_facts(
+    fit: Artifact, rows: NDArray[np.integer], items: pa.Table, offers: Sequence[Offer]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(score, bought before) of each row in each offer's scope; row -1 is a customer without history."""
+    scopes = scope_matrix(offers, items, fit.matrix.items)
+    before = np.zeros((len(rows), len(offers)), np.bool_)
+    known = rows >= 0
+    before[known] = (fit.matrix.matrix[rows[known]] @ scopes).toarray() > 0
+    return fit.model.scope_scores(rows, scopes), before
 
 
 def bought_within(
@@ -115,7 +126,8 @@ def offer_arrays(campaign: Campaign, spend: csc_matrix, margin: csc_matrix, fund
 
 def limit_arrays(campaign: Campaign, channels: Sequence[str], funders: Sequence[str]) -> Limits:
     """The campaign's budgets and channels; a channel that it does not use has no room."""
-    used = [campaign.channels.get(channel) for channel in channels]
+    given: dict[str, Channel] = {**campaign.channels}
+    used = [given.get(channel) for channel in channels]
     return Limits(
         budgets=np.array([float(campaign.budgets[funder]) for funder in funders]),
         capacity=np.array([float(channel.capacity) if channel else 0.0 for channel in used]),

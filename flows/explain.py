@@ -1,0 +1,141 @@
+"""Why one customer got what they got, from what the run wrote down; and the very messages it made for them."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaigns.calendar import occurrence_instant
+from flows.campaign_files import find_campaign
+from flows.report_words import Words, load_words
+from flows.settings import Settings
+from flows.workspace import Workspace, read_json, write_text
+from recsys.tables import InputError
+
+TEXTS = {
+    "id": {
+        "addressed": "Pelanggan {customer} mendapat {offers} lewat {channel}, dikirim {date}: nilai harapan {value}.",
+        "control": "Pelanggan {customer} ada di kelompok kontrol, jadi tidak dikirimi apa pun; {ghost}.",
+        "ghost": "tanpa itu ia akan mendapat {offers}",
+        "no_ghost": "tanpa itu pun tidak ada penawaran yang layak",
+        "nothing": "Pelanggan {customer} tidak dihubungi: tidak ada penawaran yang layak dikirim kepadanya.",
+        "left_out": "Pelanggan {customer} tidak dihubungi: {reason}.",
+        "window": "Peluang di bawah ini adalah peluang membeli dalam {days} hari tanpa promosi.",
+        "header": ("penawaran", "judul", "peluang", "nilai", "alasan"),
+        "chosen": "dipilih",
+    },
+    "en": {
+        "addressed": "Customer {customer} gets {offers} by {channel}, sent on {date}: expected value {value}.",
+        "control": "Customer {customer} is in the control group and is sent nothing; {ghost}.",
+        "ghost": "otherwise it would have been {offers}",
+        "no_ghost": "nothing would have been worth sending anyway",
+        "nothing": "Customer {customer} is not written to: no offer is worth sending to them.",
+        "left_out": "Customer {customer} is not written to: {reason}.",
+        "window": "The chances below are of buying within {days} days without the promotion.",
+        "header": ("offer", "title", "chance", "value", "reason"),
+        "chosen": "chosen",
+    },
+}
+
+
+def last_run(workspace: Workspace, campaign_id: str) -> Path:
+    """The campaign's run with the latest occurrence. Raises InputError if there is none."""
+    find_campaign(workspace, campaign_id)
+    runs = sorted(workspace.root.glob(f"runs/{campaign_id}/*/manifest.json"))
+    if not runs:
+        raise InputError(
+            f"campaign {campaign_id}: it has not been decided yet; "
+            f"larisma decide {campaign_id} --workspace {workspace.root}"
+        )
+    return runs[-1].parent
+
+
+def explain_decision(
+    workspace: Workspace, settings: Settings, campaign_id: str, customer: str, language: str
+) -> dict[str, Any]:
+    """{"text": one paragraph, "header", "offers": a row for each offer with its worth and why it was chosen or not}.
+
+    Raises InputError for a customer the run knows nothing of, or a language there are no words in.
+    """
+    words = load_words(language, settings.timezone)
+    run, texts = last_run(workspace, campaign_id), TEXTS[language]
+    manifest, campaign = read_json(run / "manifest.json"), find_campaign(workspace, campaign_id)
+    titles = {offer.id: offer.text.get(language, offer.text["id"]).title for offer in campaign.offers}
+    considered, decisions, left_out = (
+        rows_of(run / f"{name}.parquet", customer) for name in ("considered", "decisions", "left_out")
+    )
+    if not (considered or decisions or left_out):
+        raise InputError(
+            f"customer {customer!r}: not among the customers of {campaign_id} {manifest['occurrence']}; "
+            f"larisma status --workspace {workspace.root} shows what is known"
+        )
+    offers = [
+        {
+            "offer_id": row["offer_id"],
+            "title": titles[row["offer_id"]],
+            "propensity": row["propensity"],
+            "value": row["value"],
+            "reason": texts["chosen"] if row["reason"] == "chosen" else words.reason(row["reason"]),
+        }
+        for row in sorted(considered, key=lambda row: -row["value"])
+    ]
+    text = paragraph(words, texts, manifest, customer, considered, decisions, left_out, titles)
+    return {"customer": customer, "text": text, "header": texts["header"], "offers": offers}
+
+
+def paragraph(
+    words: Words,
+    texts: dict[str, Any],
+    manifest: dict[str, Any],
+    customer: str,
+    considered: list[dict[str, Any]],
+    decisions: list[dict[str, Any]],
+    left_out: list[dict[str, Any]],
+    titles: dict[str, str],
+) -> str:
+    given = ", ".join(f"“{titles[row['offer_id']]}”" for row in decisions)
+    if left_out:
+        return texts["left_out"].format(customer=customer, reason=words.reason(left_out[0]["reason"]).lower())
+    window = texts["window"].format(days=manifest["window_days"])
+    if any(row["arm"] == "control" for row in [*considered, *decisions]):
+        ghost = texts["ghost"].format(offers=given) if given else texts["no_ghost"]
+        return f"{texts['control'].format(customer=customer, ghost=ghost)} {window}"
+    if not decisions:
+        return f"{texts['nothing'].format(customer=customer)} {window}"
+    said = texts["addressed"].format(
+        customer=customer,
+        offers=given,
+        channel=decisions[0]["channel"],
+        date=words.date(occurrence_instant(manifest["occurrence"])),
+        value=words.rupiah(sum(row["value"] for row in decisions)),
+    )
+    return f"{said} {window}"
+
+
+def preview_messages(workspace: Workspace, campaign_id: str, customer: str, out: Path) -> list[str]:
+    """Writes the customer's messages as the run made them: mail as .html and .txt, push as .json; returns the paths.
+
+    Raises InputError if nothing is sent to the customer.
+    """
+    run = last_run(workspace, campaign_id)
+    messages = rows_of(run / "messages.parquet", customer)
+    if not messages:
+        raise InputError(
+            f"customer {customer!r}: {campaign_id} sends them nothing; "
+            f"larisma explain {campaign_id} {customer} --workspace {workspace.root} says why"
+        )
+    wrote = []
+    for message in messages:
+        name = f"{campaign_id}-{customer}-{message['channel']}"
+        files = {".html": message["body_html"], ".txt": message["body_text"], ".json": message["payload"]}
+        for ending, content in files.items():
+            if content:
+                write_text(out / f"{name}{ending}", content)
+                wrote.append(str(out / f"{name}{ending}"))
+    return wrote
+
+
+def rows_of(path: Path, customer: str) -> list[dict[str, Any]]:
+    table: pa.Table = pq.read_table(path, filters=[("customer_id", "=", customer)])
+    return table.to_pylist()

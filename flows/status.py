@@ -1,0 +1,39 @@
+"""What is in a workspace now: its tables, the model that serves, and its runs."""
+
+from datetime import datetime
+from typing import Any
+
+from flows.accounting import table_status
+from flows.champion import load_champion
+from flows.settings import Settings
+from flows.workspace import Workspace, read_json
+
+
+def workspace_status(workspace: Workspace, settings: Settings, clock: datetime) -> dict[str, Any]:
+    """{"tables": see table_status, "model": the champion's manifest or null, "runs": a row for each published run}."""
+    return {
+        "tables": table_status(workspace, settings, clock),
+        "model": serving_model(workspace),
+        "runs": [run_row(path) for path in sorted(workspace.root.glob("runs/*/*/manifest.json"))],
+    }
+
+
+def serving_model(workspace: Workspace) -> dict[str, Any] | None:
+    """What serves; null if nothing does yet."""
+    if not workspace.champion.exists():
+        return None
+    champion = load_champion(workspace)
+    facts = {key: champion.manifest[key] for key in ("as_of", "metric", "metrics", "customers", "items")}
+    return {"id": champion.id, "name": champion.name, **facts}
+
+
+def run_row(path: Any) -> dict[str, Any]:
+    manifest = read_json(path)
+    return {
+        "campaign": manifest["campaign"]["id"],
+        "occurrence": manifest["occurrence"],
+        "as_of": manifest["as_of"],
+        "messages": manifest["counts"]["messages"],
+        "value": manifest["certificate"]["value"],
+        "gap": manifest["certificate"]["gap"],
+    }

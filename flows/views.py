@@ -1,0 +1,161 @@
+"""Results as tables on the terminal, one function for each command that prints more than a line."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from campaigns.words import rupiah
+from flows.console import number, out, show
+
+Result = Mapping[str, Any]
+
+
+def show_accounting(summary: Result) -> None:
+    """What became of the rows of each table; rows in = left out + accepted + duplicate + quarantined."""
+    counts = ("read", "left_out", "accepted", "updated", "duplicate", "quarantined", "rows")
+    rows = [[name, *(entry[count] for count in counts)] for name, entry in summary.items()]
+    show("Rows", ("table", "read", "left out", "accepted", "of it updated", "duplicate", "quarantined", "now"), rows)
+    reasons = [
+        [name, reason, count] for name, entry in summary.items() for reason, count in sorted(entry["reasons"].items())
+    ]
+    if reasons:
+        show("Quarantine", ("table", "reason", "rows"), reasons)
+
+
+def show_evaluation(evaluation: Result) -> None:
+    """Every model by the metrics, with 95% intervals."""
+    rows = [
+        [row["model"], row["slice"], row["metric"], row["mean"], f"{number(row['low'])} – {number(row['high'])}"]
+        for row in evaluation["rows"]
+    ]
+    show(f"Held out since {evaluation['cut']}", ("model", "slice", "metric", "mean", "95%"), rows)
+
+
+def show_status(status: Result) -> None:
+    tables = [
+        [
+            table["table"],
+            table["rows"],
+            table["newest"] or "–",
+            f"{number(round(table['age_days']))} days{', stale' if table['stale'] else ''}"
+            if table["age_days"]
+            else "–",
+            table["last_ingest"] or "–",
+            ", ".join(f"{reason} {number(count)}" for reason, count in sorted(table["reasons"].items())) or "–",
+        ]
+        for table in status["tables"]
+    ]
+    show("Tables", ("table", "rows", "newest", "age", "last ingest", "quarantine"), tables)
+    model = status["model"]
+    if model:
+        metrics = [[name, value] for name, value in model["metrics"].items()]
+        show(
+            f"{model['name']} serves: {model['id']}, of what was known as of {model['as_of']}", ("metric", ""), metrics
+        )
+    else:
+        out.print("No model serves yet.")
+    if status["runs"]:
+        runs = [
+            [
+                run["campaign"],
+                run["occurrence"],
+                run["as_of"],
+                run["messages"],
+                rupiah(round(run["value"])),
+                percent(run["gap"]),
+            ]
+            for run in status["runs"]
+        ]
+        show("Runs", ("campaign", "occurrence", "as of", "messages", "expected value", "gap at most"), runs)
+
+
+def show_run(manifest: Result) -> None:
+    show("People", ("", "customers"), manifest["funnel"])
+    offers = [
+        [
+            offer["offer_id"],
+            offer["decisions"],
+            offer["expected_redemptions"],
+            rupiah(offer["expected_spend"]),
+            rupiah(offer["expected_value"]),
+            f"{number(offer['quota']['used'])} of {number(offer['quota']['limit'])} {offer['quota']['kind']}"
+            if offer["quota"]
+            else "–",
+        ]
+        for offer in manifest["offers"]
+    ]
+    show("Offers", ("offer", "given", "redeemed", "spend", "value", "quota"), offers)
+    budgets = [
+        [b["funder"], rupiah(b["used"]), rupiah(b["limit"]), f"Rp{number(b['price'])}"] for b in manifest["budgets"]
+    ]
+    show("Budgets", ("funder", "expected", "limit", "one rupiah more earns"), budgets)
+    certificate = manifest["certificate"]
+    out.print(
+        f"Expected value {rupiah(round(certificate['value']))}; left on the table: at most "
+        f"{rupiah(round(certificate['left_on_the_table']))} ({gap(certificate)}); "
+        f"{rupiah(round(manifest['first_come']['lost']))} more than first come, first served.",
+        highlight=False,
+    )
+    if manifest["hindsight"]:
+        show_hindsight({manifest["campaign"]["id"]: manifest})
+
+
+def show_hindsight(runs: Mapping[str, Result]) -> None:
+    """What was really bought: of 100 customers given an offer, beside random ones and the biggest buyers."""
+    rows = [
+        [
+            name,
+            row["choice"],
+            f"{number(row['buyers_per_100'])} ({number(row['low'])} – {number(row['high'])})",
+            rupiah(row["spend_per_100"]),
+            f"{rupiah(row['spend_low'])} – {rupiah(row['spend_high'])}",
+        ]
+        for name, run in runs.items()
+        for row in run["hindsight"]["rows"]
+    ]
+    header = ("campaign", "given to", "bought in scope, of 100 (95%)", "spent by 100", "95%")
+    show("What really happened in the window after", header, rows)
+    out.print("It shows whether the right people were chosen, not what the promotion caused.", highlight=False)
+
+
+def show_campaigns(campaigns: Sequence[Result]) -> None:
+    rows = [
+        [
+            row["id"],
+            row["name"],
+            row["send_at"] + (" (estimated)" if row["estimated"] else ""),
+            row["decide_at"],
+            row["offers"],
+            rupiah(row["budget"]),
+        ]
+        for row in campaigns
+    ]
+    show("Campaigns", ("id", "name", "sent next", "decided", "offers", "budgets together"), rows)
+
+
+def show_checked(checked: Sequence[Result]) -> None:
+    for campaign in checked:
+        show(campaign["campaign"], ("", "customers"), campaign["funnel"])
+
+
+def show_explanation(explanation: Result) -> None:
+    out.print(explanation["text"], highlight=False, markup=False)
+    rows = [
+        [row["offer_id"], row["title"], percent(row["propensity"]), rupiah(row["value"]), row["reason"]]
+        for row in explanation["offers"]
+    ]
+    if rows:
+        show("", explanation["header"], rows)
+
+
+def percent(share: float) -> str:
+    return f"{number(round(100 * share, 2))}%"
+
+
+def gap(certificate: Result) -> str:
+    return percent(certificate["gap"])
+
+
+def age(table: Result) -> str:
+    if table["age_days"] is None:
+        return "–"
+    return f"{number(round(table['age_days']))} days{', stale' if table['stale'] else ''}"
