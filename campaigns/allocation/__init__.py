@@ -1,0 +1,36 @@
+"""Which offer goes to whom: one optimisation over all customers, its decisions, its certificate, and its reasons."""
+
+from campaigns.allocation.problem import (
+    REDEEMED,
+    SENT,
+    Candidates,
+    Certificate,
+    Chosen,
+    Limits,
+    Offers,
+    Prices,
+    Solution,
+    Used,
+)
+from campaigns.allocation.reasons import Reason, Reasons, losing_reasons
+from campaigns.allocation.solve import at_prices, first_come, solve, worth
+
+__all__ = [
+    "REDEEMED",
+    "SENT",
+    "Candidates",
+    "Certificate",
+    "Chosen",
+    "Limits",
+    "Offers",
+    "Prices",
+    "Reason",
+    "Reasons",
+    "Solution",
+    "Used",
+    "at_prices",
+    "first_come",
+    "losing_reasons",
+    "solve",
+    "worth",
+]

@@ -1,0 +1,94 @@
+"""The bound: shadow prices for the limits, and what they say the best decisions can be worth at most.
+
+For any prices ≥ 0, what the limits are worth at these prices plus what each customer's best message earns beyond them
+is an upper bound of what any decisions within the limits can earn. The lowest such bound is looked for by projected
+Adam on its subgradient, limit − use, in units in which each limit is 1 and each price is of the size of a first guess.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from campaigns.allocation import kernels
+from campaigns.allocation.prepared import Prepared
+from campaigns.allocation.problem import Floats, Ints
+
+FIRST_STEP, LAST_STEP = 0.3, 1e-5  # of a price, in units of its typical size
+MEMORY, LONG_MEMORY = 0.8, 0.9  # of Adam; short ones, since the steps shrink fast
+STEEPEST = 3.0  # a limit exceeded fourfold pulls no harder than that
+ROUNDING = 2.0**-48  # a bound on the relative error of a pair's reduced value, with room to spare
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The dual at some prices: its bound, and what each limit would be used if all customers got their best message."""
+
+    bound: float
+    use: Floats  # [limits]
+
+
+def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
+    """One pass over all pairs, at prices ≥ 0 of [quotas, budgets, channels]."""
+    prices = problem.prices(vector)
+    terms, rules = problem.terms(prices), problem.rules(prices)
+    m, funders, channels = len(prices.quota), len(prices.budget), len(prices.channel)
+
+    def block(low: int, high: int) -> tuple[int, Ints, Ints, Ints]:
+        quota, budgets, capacity = (np.zeros(size, dtype=np.int64) for size in (m, max(1, funders), channels))
+        earned = kernels.dual_block(
+            low,
+            high,
+            problem.longest,
+            problem.row,
+            terms,
+            rules,
+            problem.counting,
+            problem.value_unit,
+            quota,
+            budgets,
+            capacity,
+        )
+        return int(earned), quota, budgets[:funders], capacity
+
+    parts = problem.each_block(block)
+    earned = sum(part[0] for part in parts) * problem.value_unit
+    use = np.concatenate([np.sum([part[k] for part in parts], axis=0) for k in (1, 2, 3)]).astype(np.float64)
+    use[:m] /= problem.redemption_unit
+    finite = np.isfinite(problem.limit)
+    worth = math.fsum(vector[finite] * problem.limit[finite])
+    paid = math.fsum(vector * use) + math.fsum(problem.limits.message_cost * use[m + funders :])
+    return Evaluation(earned + worth + ROUNDING * (earned + worth + paid), use)
+
+
+@dataclass(frozen=True)
+class Bound:
+    bound: float
+    vector: Floats  # the prices that give it
+    passes: int
+
+
+def search(problem: Prepared, passes: int, start: Floats | None = None, step: float = FIRST_STEP) -> Bound:
+    """The lowest bound that `passes` evaluations find, and its prices."""
+    limited = np.isfinite(problem.limit) & (problem.limit > 0)
+    per_limit = np.where(limited, problem.limit, 1.0)
+    fixed = np.where(problem.limit == 0, problem.highest, 0.0)
+    scale, ceiling = problem.scale, problem.highest / problem.scale
+    price = np.zeros(len(scale)) if start is None else np.minimum(start / scale, ceiling)
+    slope, square = np.zeros(len(scale)), np.zeros(len(scale))
+    best, best_vector = math.inf, fixed
+    decay = (LAST_STEP / step) ** (1 / max(1, passes - 1))
+    for t in range(1, passes + 1):
+        vector = np.where(limited, price * scale, fixed)
+        found = evaluate(problem, vector)
+        if found.bound < best:
+            best, best_vector = found.bound, vector
+        over = found.use / per_limit - 1
+        gradient = np.where(limited, -np.minimum(over, STEEPEST), 0.0)
+        if not np.any((gradient < 0) | ((gradient > 0) & (price > 0))):
+            return Bound(best, best_vector, t)  # nothing is exceeded, and nothing that is left over has a price
+        slope = MEMORY * slope + (1 - MEMORY) * gradient
+        square = LONG_MEMORY * square + (1 - LONG_MEMORY) * gradient**2
+        move = slope / (1 - MEMORY**t) / (np.sqrt(square / (1 - LONG_MEMORY**t)) + 1e-12)
+        price = np.clip(price - step * decay ** (t - 1) * move, 0.0, ceiling)
+    return Bound(best, best_vector, passes)

@@ -1,0 +1,161 @@
+"""A problem checked and laid out as the kernels want it."""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from campaigns.allocation import kernels
+from campaigns.allocation.problem import SENT, Candidates, Floats, Ints, Limits, Offers, Prices, check
+from campaigns.value import pair_value
+from recsys.tables import InputError
+
+BLOCK = 100_000  # pairs; below this a thread costs more than it saves
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A problem as the kernels want it. redemption_unit and value_unit are powers of two: see kernels."""
+
+    candidates: Candidates
+    offers: Offers
+    limits: Limits
+    growth: Floats  # p1 / p0 [m × channels]
+    funder: Ints  # [m × most funders of an offer]; padded with funder 0 at no cost
+    cost: Floats  # per redemption, beside funder
+    rank: Ints  # of offers equally good the lower goes first [m]
+    grouped: bool  # whether any group has more than one offer
+    longest: int  # pairs of a customer at most
+    redemption_unit: float
+    value_unit: float
+    limit: Floats  # quotas, budgets, capacities, whole where only whole numbers can be used [limits]
+    scale: Floats  # what one of each limit may be worth, roughly [limits]
+    highest: Floats  # at this price nobody uses the limit [limits]
+    threads: int
+
+    @property
+    def row(self) -> tuple[Any, ...]:
+        candidates = self.candidates
+        return candidates.indptr, candidates.offer, candidates.p0, candidates.channel_ok
+
+    @property
+    def counting(self) -> tuple[Any, ...]:
+        return self.offers.quota_kind, self.funder, self.redemption_unit
+
+    def rules(self, prices: Prices) -> tuple[Any, ...]:
+        offers = self.offers
+        toll = self.limits.message_cost + prices.channel
+        return toll, self.limits.positions, self.rank, offers.group, self.grouped, offers.fallback
+
+    def prices(self, vector: Floats) -> Prices:
+        m, funders = len(self.offers), len(self.limits.budgets)
+        return Prices(vector[:m], vector[m : m + funders], vector[m + funders :])
+
+    def terms(self, prices: Prices) -> Floats:
+        """What a pair's reduced value needs of its offer at these prices: see kernels."""
+        offers, (m, width) = self.offers, self.funder.shape
+        funders = slice(kernels.HEAD, kernels.HEAD + 2 * width)
+        terms = np.empty((m, funders.stop + self.growth.shape[1]))
+        sent = offers.quota_kind == SENT
+        terms[:, 0] = offers.margin
+        terms[:, 1] = offers.benefit * offers.retailer_share + np.where(sent, 0.0, prices.quota)
+        terms[:, 2] = np.where(sent, prices.quota, 0.0)
+        terms[:, funders][:, 0::2] = self.cost
+        terms[:, funders][:, 1::2] = prices.budget[self.funder] if len(prices.budget) else 0.0
+        terms[:, funders.stop :] = self.growth
+        return terms
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """Ranges of customers with about equally many pairs, one for each thread."""
+        parts = max(1, min(self.threads, self.candidates.pairs // BLOCK))
+        cuts = np.searchsorted(self.candidates.indptr, np.linspace(0, self.candidates.pairs, parts + 1)[1:-1])
+        return list(pairwise([0, *(int(cut) for cut in cuts), self.candidates.customers]))
+
+    def each_block(self, work: Callable[[int, int], Any]) -> list[Any]:
+        blocks = self.blocks()
+        if len(blocks) == 1:
+            return [work(*blocks[0])]
+        with ThreadPoolExecutor(len(blocks)) as pool:
+            return list(pool.map(lambda block: work(*block), blocks))
+
+
+def prepare(candidates: Candidates, offers: Offers, limits: Limits, threads: int | None = None) -> Prepared:
+    """Raises InputError for arrays that do not fit together or hold what cannot be."""
+    check(candidates, offers, limits)
+    n, m = candidates.customers, len(offers)
+    growth = np.maximum(0.0, 1.0 + offers.uplift[:, None] * limits.response[None, :])
+    per_redemption = offers.benefit[:, None] * offers.shares
+    funder, cost = _payers(per_redemption)
+    rank = np.empty(m, dtype=np.int64)
+    rank[np.lexsort((np.arange(m), -offers.priority.astype(np.int64)))] = np.arange(m)
+    redemption_unit = 2.0 ** min(40, 60 - math.ceil(math.log2(n + 1)))
+    count, chances = np.zeros(m, dtype=np.int64), np.zeros(m, dtype=np.int64)
+    wrong = kernels.survey(candidates.indptr, candidates.offer, candidates.p0, m, redemption_unit, count, chances)
+    if wrong >= 0:
+        raise InputError(
+            f"candidates: pair {wrong} (offer {candidates.offer[wrong]}, p0 {candidates.p0[wrong]}): expected an offer "
+            f"from 0 to {m - 1}, once per customer, and a p0 from 0 to 1"
+        )
+    most = (
+        max(float(np.abs(offers.margin).max(initial=0)), 2.0**-900) * max(1, n) * int(limits.positions.max(initial=1))
+    )
+    mean_p0 = chances / redemption_unit / np.maximum(count, 1)
+    quota = np.where(offers.quota_kind == SENT, np.floor(offers.quota), offers.quota)
+    return Prepared(
+        candidates,
+        offers,
+        limits,
+        growth,
+        funder,
+        cost,
+        rank,
+        len(np.unique(offers.group)) < m,
+        int(np.diff(candidates.indptr).max(initial=0)),
+        redemption_unit,
+        2.0 ** (math.ceil(math.log2(most)) - 60),
+        np.concatenate([quota, np.floor(limits.budgets), np.floor(limits.capacity)]),
+        _typical_prices(offers, limits, growth, per_redemption, count, mean_p0),
+        _highest_prices(offers, limits, per_redemption),
+        threads or len(os.sched_getaffinity(0)),
+    )
+
+
+def _payers(per_redemption: Floats) -> tuple[Ints, Floats]:
+    """Each offer's funders and what a redemption costs them, first; filled up with funders who pay nothing."""
+    m, funders = per_redemption.shape
+    width = max(2, int((per_redemption > 0).sum(axis=1).max(initial=0)))
+    funder, cost = np.zeros((m, width), dtype=np.int64), np.zeros((m, width))
+    if funders:
+        kept = min(width, funders)
+        funder[:, :kept] = np.argsort(per_redemption <= 0, axis=1, kind="stable")[:, :kept]
+        cost[:, :kept] = np.take_along_axis(per_redemption, funder[:, :kept], axis=1)
+    return funder, cost
+
+
+def _typical_prices(
+    offers: Offers, limits: Limits, growth: Floats, per_redemption: Floats, count: Ints, mean_p0: Floats
+) -> Floats:
+    """What one of each limit earns in an average pair; only the size matters, it is the unit of the first steps."""
+    p1 = np.minimum(1.0, mean_p0[:, None] * growth)
+    money = (column[:, None] for column in (offers.margin, offers.benefit, offers.retailer_share))
+    value = np.maximum(0.0, pair_value(mean_p0[:, None], p1, *money))
+    best = np.argmax(value, axis=1)[:, None]
+    best_value, best_p1 = np.take_along_axis(value, best, axis=1)[:, 0], np.take_along_axis(p1, best, axis=1)[:, 0]
+    quota = best_value / np.where(offers.quota_kind == SENT, 1.0, np.maximum(best_p1, 1e-12))
+    paid = (count * best_p1)[:, None] * per_redemption
+    budget = ((count * best_value)[:, None] * (paid > 0)).sum(axis=0) / np.maximum(paid.sum(axis=0), 1e-12)
+    channel = (count[:, None] * value).sum(axis=0) / max(1, count.sum()) * limits.positions
+    typical = np.concatenate([quota, budget, channel])
+    return np.where(typical > 0, typical, 1.0)
+
+
+def _highest_prices(offers: Offers, limits: Limits, per_redemption: Floats) -> Floats:
+    """No pair is worth more than its offer's margin, so nobody would pay more than this."""
+    margin = np.abs(offers.margin)
+    rate = np.where(per_redemption > 0, margin[:, None] / np.maximum(per_redemption, 1.0), 0.0).max(axis=0, initial=0.0)
+    return np.concatenate([margin, rate, margin.max(initial=0.0) * limits.positions]) * (1 + 1e-9)

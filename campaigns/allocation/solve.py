@@ -1,0 +1,111 @@
+"""All decisions of an occurrence at once, with the certificate that says how far from the best they are at most."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from campaigns.allocation import kernels
+from campaigns.allocation.dual import Bound, search
+from campaigns.allocation.prepared import Prepared, prepare
+from campaigns.allocation.problem import Candidates, Certificate, Chosen, Limits, Offers, Prices, Solution, Used
+from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used
+
+SAMPLE = 100_000  # customers whose prices are looked for first where there are far more
+SAMPLE_PASSES = 300
+
+
+def solve(
+    candidates: Candidates,
+    offers: Offers,
+    limits: Limits,
+    *,
+    seed: int,
+    passes: int | None = None,
+    warm: Prices | None = None,
+    threads: int | None = None,
+) -> Solution:
+    """The decisions that earn most within all limits, nearly; the certificate says how nearly.
+
+    passes: evaluations of the dual over all customers; by default 300, or 100 where a sample's prices are there to
+    start from. warm: prices to start from, such as yesterday's. threads: by default, as many as there are processors.
+    The same problem and seed give the same decisions, whatever the order of rows and the number of threads.
+    Raises InputError for arrays that do not fit together or hold what cannot be.
+    """
+    problem = prepare(candidates, offers, limits, threads)
+    bound = _prices(problem, seed, passes, warm)
+    prices = problem.prices(bound.vector)
+    counters = recover(problem, prices, seed)
+    chosen = decisions(problem, counters.made)
+    amount = worth(chosen, limits)
+    use = used(problem, chosen)
+    certificate = Certificate(
+        bound=bound.bound,
+        value=amount,
+        gap=(bound.bound - amount) / bound.bound if bound.bound > 0 else 0.0,
+        worst_violation=_violation(problem, use),
+        pairs=candidates.pairs,
+        pruned=candidates.pruned,
+        passes=bound.passes,
+    )
+    return Solution(chosen, amount, use, prices, certificate)
+
+
+def first_come(candidates: Candidates, offers: Offers, limits: Limits) -> Solution:
+    """What a suite with counters does: each customer, in the order of rows, gets the message that is worth most of
+    those still affordable. Its bound is the one without any limit."""
+    problem = prepare(candidates, offers, limits)
+    counters, free = Counters(problem), no_prices(problem)
+    counters.run(kernels.walk, np.arange(candidates.customers), free)
+    chosen = decisions(problem, counters.made)
+    amount = worth(chosen, limits)
+    use = used(problem, chosen)
+    bound = search(problem, 1).bound
+    gap = (bound - amount) / bound if bound > 0 else 0.0
+    certificate = Certificate(
+        bound, amount, gap, _violation(problem, use), candidates.pairs, candidates.pruned, passes=1
+    )
+    return Solution(chosen, amount, use, free, certificate)
+
+
+def at_prices(candidates: Candidates, offers: Offers, limits: Limits, prices: Prices) -> Chosen:
+    """What the prices alone would choose for each customer; nothing is used up. For ghost decisions of controls."""
+    problem = prepare(candidates, offers, limits)
+    _, _, made = alone_best(problem, prices)
+    return decisions(problem, made)
+
+
+def worth(chosen: Chosen, limits: Limits) -> float:
+    """Decisions in rupiah, with the cost of their messages taken off."""
+    messages = np.bincount(chosen.channel[chosen.position == 1], minlength=len(limits.capacity))
+    return math.fsum([*chosen.value.tolist(), *(-limits.message_cost * messages).tolist()])
+
+
+def _prices(problem: Prepared, seed: int, passes: int | None, warm: Prices | None) -> Bound:
+    if warm is not None:
+        start = np.concatenate([warm.quota, warm.budget, warm.channel])
+        return search(problem, passes or 100, start, step=0.03)
+    n = problem.candidates.customers
+    if n <= 2 * SAMPLE:
+        return search(problem, passes or 300)
+    sample = np.sort(np.argpartition(mixed(problem.candidates.keys, seed), SAMPLE)[:SAMPLE])
+    guess = search(_part(problem, sample), SAMPLE_PASSES)
+    return search(problem, passes or 100, guess.vector, step=0.03)
+
+
+def _part(problem: Prepared, rows: np.ndarray) -> Prepared:
+    """The problem of some customers only, with their share of every limit."""
+    whole = problem.candidates
+    length = np.diff(whole.indptr)[rows]
+    indptr = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    pairs = np.repeat(whole.indptr[rows] - indptr[:-1], length) + np.arange(indptr[-1])
+    part = Candidates(indptr, whole.offer[pairs], whole.p0[pairs], whole.channel_ok[rows], whole.keys[rows])
+    return replace(problem, candidates=part, limit=problem.limit * (len(rows) / whole.customers))
+
+
+def _violation(problem: Prepared, use: Used) -> float:
+    """The most by which a limit is exceeded, relative to it (or in its own units, below one)."""
+    amount = np.concatenate([use.quota, use.budgets, use.capacity])
+    limited = np.isfinite(problem.limit)
+    over = (amount[limited] - problem.limit[limited]) / np.maximum(problem.limit[limited], 1.0)
+    return float(np.maximum(over, 0.0).max(initial=0.0))
