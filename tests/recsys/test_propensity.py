@@ -86,12 +86,33 @@ def test_a_group_that_nobody_was_in_has_the_base_rate():
     assert rates.apply(np.array([[0.5]]), np.array([[True]]))[0, 0] == np.float32(rates.base[0])
 
 
-def test_a_score_between_and_beyond_those_seen_gets_the_rate_of_its_decile():
+def test_a_score_between_two_deciles_has_a_rate_between_theirs_and_one_beyond_has_the_outermost():
     scores = np.repeat(np.arange(1.0, 11.0), 100)[:, None]
-    p0 = one_group(scores, np.random.default_rng(0).random((1000, 1)) < scores / 20)
-    assert p0(np.array([[5.5]])) == p0(np.array([[6.0]]))
+    p0 = one_group(scores, np.tile(np.arange(100), 10)[:, None] < scores * 5)
+    low, middle, high = p0(np.array([[5.0], [5.5], [6.0]]))[:, 0]
+    assert middle == pytest.approx((low + high) / 2)
     assert p0(np.array([[1e9]])) == p0(np.array([[10.0]]))
     assert p0(np.array([[-1e9]])) == p0(np.array([[1.0]]))
+
+
+def test_within_a_decile_the_order_of_the_scores_is_kept():
+    rng = np.random.default_rng(2)
+    scores = np.sort(rng.lognormal(size=(5000, 1)), axis=0)
+    p0 = one_group(scores, rng.random((5000, 1)) < scores / (1 + scores))(scores)[:, 0]
+    assert len(np.unique(p0)) > 4500
+
+
+def test_expected_buyers_are_the_buyers_there_were_though_rates_bend():
+    rng = np.random.default_rng(2)
+    scores = rng.lognormal(size=(20_000, 1))
+    bought = rng.random((20_000, 1)) < scores / (5 + scores)
+    assert one_group(scores, bought)(scores).sum() == pytest.approx(bought.sum(), rel=0.04)
+
+
+def test_where_all_have_one_score_all_have_one_rate():
+    bought = np.arange(200)[:, None] < 50
+    p0 = one_group(np.full((200, 1), 0.3), bought)(np.array([[-1.0], [0.3], [7.0]]))[:, 0]
+    np.testing.assert_allclose(p0, 0.25, atol=0.001)
 
 
 def test_scopes_do_not_touch_each_other():
