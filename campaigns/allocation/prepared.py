@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campaigns.allocation import kernels
 from campaigns.allocation.problem import SENT, Candidates, Floats, Ints, Limits, Offers, Prices, check
@@ -41,16 +42,21 @@ class Prepared:
     @property
     def row(self) -> tuple[Any, ...]:
         candidates = self.candidates
-        return candidates.indptr, candidates.offer, candidates.p0, candidates.channel_ok
+        return (
+            _as_compiled(candidates.indptr, np.int64),
+            _as_compiled(candidates.offer, candidates.offer.dtype),
+            _as_compiled(candidates.p0, np.float32),
+            _as_compiled(candidates.channel_ok, np.bool_),
+        )
 
     @property
     def counting(self) -> tuple[Any, ...]:
-        return self.offers.quota_kind, self.funder, self.redemption_unit
+        return _as_compiled(self.offers.quota_kind, np.uint8), self.funder, self.redemption_unit
 
     def rules(self, prices: Prices) -> tuple[Any, ...]:
         offers = self.offers
-        toll = self.limits.message_cost + prices.channel
-        return toll, self.limits.positions, self.rank, offers.group, self.grouped, offers.fallback
+        toll, positions = self.limits.message_cost + prices.channel, _as_compiled(self.limits.positions, np.int64)
+        return toll, positions, self.rank, _as_compiled(offers.group, np.int32), self.grouped, offers.fallback
 
     def prices(self, vector: Floats) -> Prices:
         m, funders = len(self.offers), len(self.limits.budgets)
@@ -95,7 +101,8 @@ def prepare(candidates: Candidates, offers: Offers, limits: Limits, threads: int
     rank[np.lexsort((np.arange(m), -offers.priority.astype(np.int64)))] = np.arange(m)
     redemption_unit = 2.0 ** min(40, 60 - math.ceil(math.log2(n + 1)))
     count, chances = np.zeros(m, dtype=np.int64), np.zeros(m, dtype=np.int64)
-    wrong = kernels.survey(candidates.indptr, candidates.offer, candidates.p0, m, redemption_unit, count, chances)
+    pairs = (_as_compiled(candidates.offer, candidates.offer.dtype), _as_compiled(candidates.p0, np.float32))
+    wrong = kernels.survey(_as_compiled(candidates.indptr, np.int64), *pairs, m, redemption_unit, count, chances)
     if wrong >= 0:
         raise InputError(
             f"candidates: pair {wrong} (offer {candidates.offer[wrong]}, p0 {candidates.p0[wrong]}): expected an offer "
@@ -123,6 +130,13 @@ def prepare(candidates: Candidates, offers: Offers, limits: Limits, threads: int
         _highest_prices(offers, limits, per_redemption),
         threads or len(os.sched_getaffinity(0)),
     )
+
+
+def _as_compiled(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """The array as the kernels were compiled for: contiguous, of one type, not to be written to."""
+    view = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
 
 
 def _payers(per_redemption: Floats) -> tuple[Ints, Floats]:
