@@ -64,9 +64,7 @@ def rules(table: Table, clock: datetime, known: frozenset[str] = frozenset(TABLE
     """
     found = [Rule(fault, f"{FAULT} = {literal(fault)}") for fault in FAULTS]
     found += [
-        Rule(f"missing_{name}", f"{_value(name)} is null and not {_unparsable(name)}", name)
-        for name in table.required
-        if (table.name, name) != ("purchases", DERIVED_ID)
+        Rule(f"missing_{name}", f"{_value(name)} is null and not {_unparsable(name)}", name) for name in table.required
     ]
     for name, others in INSTEAD.get(table.name, {}).items():
         absent = " or ".join(f"{_value(other)} is null" for other in others)
@@ -131,7 +129,8 @@ def judge_rows(
     values, unparsable = [], []
     for field in table.schema:
         column = columns.get(field.name)
-        values.append(f"{column.value if column else 'null'} as {_value(field.name)}")
+        nothing = "''" if field.name == DERIVED_ID else "null"
+        values.append(f"{column.value if column else nothing} as {_value(field.name)}")
         unparsable.append(
             f"{f'coalesce({column.unparsable}, false)' if column else 'false'} as {_unparsable(field.name)}"
         )

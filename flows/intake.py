@@ -180,7 +180,7 @@ def _entry(batch: Batch, table: Table, files: list[dict[str, Any]], **more: Any)
     newest = None
     if table.instant and files:
         paths = ", ".join(literal(str(path)) for path in _paths(batch, files))
-        query = f"select max({quoted(table.instant)})::timestamptz::varchar from read_parquet([{paths}])"
+        query = f"select strftime(max({quoted(table.instant)}), '%Y-%m-%dT%H:%M:%S+00:00') from read_parquet([{paths}])"
         newest = batch.database.execute(query).fetchall()[0][0]
     digest = hashlib.sha256("\n".join(file["sha256"] for file in files).encode()).hexdigest()
     rows = sum(file["rows"] for file in files)
