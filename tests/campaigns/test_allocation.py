@@ -79,7 +79,7 @@ def used_by(chosen, offers, limits):
 
 
 def the_linear_program(candidates, offers, limits):
-    """The optimum of the relaxation, by HiGHS: a variable for each message (z) and each offer in it; a fallback is one."""
+    """The optimum of the relaxation, by HiGHS: a variable for each message (z) and each offer; a fallback is both."""
     gain, rows, bounds = [], [], []
     columns = []  # (customer, channel, offer or "z", p1)
     for i in range(candidates.customers):
