@@ -28,11 +28,13 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> No
 
 
 def number(value: float | None) -> str:
-    """12345 → 12.345, .4213 → 0,421: as people in Indonesia write them."""
+    """12345 → 12.345, .4213 → 0,421, 46.81 → 46,8: as people in Indonesia write them, with the decimals that matter."""
     if value is None:
         return "–"
-    text = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
-    return text.translate(str.maketrans(",.", ".,"))
+    decimals = (
+        0 if isinstance(value, int) or abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    )
+    return f"{value:,.{decimals}f}".translate(str.maketrans(",.", ".,"))
 
 
 def finish(wrote: str, following: Sequence[str] = ()) -> None:

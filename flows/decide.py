@@ -15,6 +15,7 @@ from campaigns.tables import MESSAGES
 from flows.campaign_files import find_campaign
 from flows.champion import load_champion
 from flows.choice import Known, choose
+from flows.considered import considered_table, losing_counts
 from flows.instants import flow_instant
 from flows.messages import render_messages
 from flows.report import write_report
@@ -67,7 +68,11 @@ def decide_campaign(
     log.info("choosing offers for %s people", audience.people.num_rows)
     choice = choose(campaign, known, audience, champion, as_of, settings)
     decisions = decisions_table(campaign, occurrence, champion, known, choice)
-    manifest = run_manifest(workspace, settings, campaign, occurrence, champion, audience, choice, decisions, as_of)
+    considered = considered_table(campaign, choice)
+    losing = losing_counts(considered)
+    manifest = run_manifest(
+        workspace, settings, campaign, occurrence, champion, audience, choice, decisions, losing, as_of
+    )
     if hindsight:
         log.info("looking at what was bought afterwards")
         after = read_table(workspace, "purchases")
@@ -75,6 +80,7 @@ def decide_campaign(
     with publishing(workspace.run(campaign.id, occurrence.name)) as folder:
         log.info("writing messages")
         write_parquet(folder / "decisions.parquet", decisions)
+        write_parquet(folder / "considered.parquet", considered)
         write_parquet(folder / "left_out.parquet", audience.left_out)
         blocks = render_messages(
             campaign,

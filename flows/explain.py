@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from campaigns.calendar import occurrence_instant
 from flows.campaign_files import find_campaign
+from flows.considered import BEATEN, CHOSEN
 from flows.report_words import Words, load_words
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json, write_text
@@ -24,6 +25,8 @@ TEXTS = {
         "window": "Peluang di bawah ini adalah peluang membeli dalam {days} hari tanpa promosi.",
         "header": ("penawaran", "judul", "peluang", "nilai", "alasan"),
         "chosen": "dipilih",
+        "beaten": "kalah dari “{title}”",
+        "priced": "{reason} (harga bayangan {price})",
     },
     "en": {
         "addressed": "Customer {customer} gets {offers} by {channel}, sent on {date}: expected value {value}.",
@@ -35,6 +38,8 @@ TEXTS = {
         "window": "The chances below are of buying within {days} days without the promotion.",
         "header": ("offer", "title", "chance", "value", "reason"),
         "chosen": "chosen",
+        "beaten": "beaten by “{title}”",
+        "priced": "{reason} (shadow price {price})",
     },
 }
 
@@ -76,12 +81,22 @@ def explain_decision(
             "title": titles[row["offer_id"]],
             "propensity": row["propensity"],
             "value": row["value"],
-            "reason": texts["chosen"] if row["reason"] == "chosen" else words.reason(row["reason"]),
+            "reason": reason_words(words, texts, titles, row),
         }
         for row in sorted(considered, key=lambda row: -row["value"])
     ]
     text = paragraph(words, texts, manifest, customer, considered, decisions, left_out, titles)
     return {"customer": customer, "text": text, "header": texts["header"], "offers": offers}
+
+
+def reason_words(words: Words, texts: dict[str, Any], titles: dict[str, str], row: dict[str, Any]) -> str:
+    reason = row["reason"]
+    if reason == CHOSEN:
+        return texts["chosen"]
+    if reason.startswith(BEATEN):
+        return texts["beaten"].format(title=titles[reason.removeprefix(BEATEN)])
+    said = words.reason(reason)
+    return texts["priced"].format(reason=said, price=words.rupiah(row["price"])) if row["price"] else said
 
 
 def paragraph(

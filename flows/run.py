@@ -1,4 +1,4 @@
-"""What a run says: its decisions, all it considered, its manifest, and in hindsight what was bought."""
+"""What a run says: its decisions, its manifest, and in hindsight what was bought."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,16 +27,6 @@ from recsys.scoring import reasons, top_items_for_pairs
 
 ITEMS_PER_OFFER = 4
 SAMPLES = 3  # of each channel and language
-CONSIDERED = pa.schema(
-    [
-        pa.field("customer_id", pa.string(), nullable=False),
-        pa.field("arm", pa.string(), nullable=False),
-        pa.field("offer_id", pa.string(), nullable=False),
-        pa.field("propensity", pa.float32(), nullable=False),
-        pa.field("value", pa.int64(), nullable=False),  # on the better channel, in rupiah
-        pa.field("reason", pa.string(), nullable=False),  # chosen, or why it lost
-    ]
-)
 
 
 def decisions_table(

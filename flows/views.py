@@ -105,16 +105,20 @@ def show_hindsight(runs: Mapping[str, Result]) -> None:
         [
             name,
             row["choice"],
-            f"{number(row['buyers_per_100'])} ({number(row['low'])} – {number(row['high'])})",
-            rupiah(row["spend_per_100"]),
-            f"{rupiah(row['spend_low'])} – {rupiah(row['spend_high'])}",
+            f"{number(row['buyers_per_100'])} ({number(row['low'])}–{number(row['high'])})",
+            f"Rp{millions(row['spend_per_100'])} jt ({millions(row['spend_low'])}–{millions(row['spend_high'])})",
         ]
         for name, run in runs.items()
         for row in run["hindsight"]["rows"]
     ]
-    header = ("campaign", "given to", "bought in scope, of 100 (95%)", "spent by 100", "95%")
-    show("What really happened in the window after", header, rows)
+    days = {run["hindsight"]["days"] for run in runs.values()}
+    title = f"Of 100 customers given an offer, in the {' or '.join(map(str, sorted(days)))} days after (95% intervals)"
+    show(title, ("campaign", "given to", "bought in scope", "spent in scope"), rows)
     out.print("It shows whether the right people were chosen, not what the promotion caused.", highlight=False)
+
+
+def millions(rupiah_amount: int) -> str:
+    return number(rupiah_amount / 1e6)
 
 
 def show_campaigns(campaigns: Sequence[Result]) -> None:
@@ -148,7 +152,7 @@ def show_explanation(explanation: Result) -> None:
 
 
 def percent(share: float) -> str:
-    return f"{number(round(100 * share, 2))}%"
+    return f"{number(100.0 * share)}%"
 
 
 def gap(certificate: Result) -> str:

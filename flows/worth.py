@@ -15,6 +15,7 @@ from campaigns.spec import Campaign, Channel, Offer
 from campaigns.value import economics
 from flows.champion import Champion
 from recsys.artifact import Artifact
+from recsys.evaluation import bought_matrix, purchases_between
 from recsys.propensity import DecileRates, fit_decile_rates
 from recsys.tables import INSTANT, InputError
 
@@ -37,8 +38,10 @@ def fit_rates(
             f"window_days: the campaign asks for {window_days}, the model held out {held_out}; "
             f"set train.window_days to {window_days} or more in larisma.toml and train again"
         )
-    bought = bought_within(purchases, champion.cut, end, fit.matrix.customers, items["item_id"])
-    in_scope = bought @ scope_matrix(offers, items, items["item_id"])
+    window = purchases_between(purchases, champion.cut, end)
+    in_scope = bought_matrix(window, fit.matrix.customers, items["item_id"].combine_chunks()) @ scope_matrix(
+        offers, items, items["item_id"]
+    )
     scores, before = scope_facts(fit, np.arange(len(fit.matrix.customers)), items, offers)
     return fit_decile_rates(scores, before, in_scope.toarray() > 0)
 
@@ -60,20 +63,6 @@ def scope_facts(
     known = rows >= 0
     before[known] = (fit.matrix.matrix[rows[known]] @ scopes).toarray() > 0
     return fit.model.scope_scores(rows, scopes), before
-
-
-def bought_within(
-    purchases: pa.Table, start: datetime, end: datetime, customers: pa.Array, items: pa.Array
-) -> csr_matrix:
-    """Lines bought in [start, end), float32 [customers × items]; of others than these customers, nothing."""
-    at = purchases["occurred_at"]
-    within = purchases.filter(
-        pc.and_(pc.greater_equal(at, pa.scalar(start, INSTANT)), pc.less(at, pa.scalar(end, INSTANT)))
-    )
-    rows, columns = positions(within["customer_id"], customers), positions(within["item_id"], items)
-    known = (rows >= 0) & (columns >= 0)
-    ones = np.ones(int(known.sum()), np.float32)
-    return csr_matrix((ones, (rows[known], columns[known])), shape=(len(customers), len(items)))
 
 
 def positions(ids: pa.ChunkedArray, among: pa.Array) -> NDArray[np.int32]:
@@ -126,7 +115,7 @@ def offer_arrays(campaign: Campaign, spend: csc_matrix, margin: csc_matrix, fund
 
 def limit_arrays(campaign: Campaign, channels: Sequence[str], funders: Sequence[str]) -> Limits:
     """The campaign's budgets and channels; a channel that it does not use has no room."""
-    given: dict[str, Channel] = {**campaign.channels}
+    given: dict[str, Channel] = {str(name): channel for name, channel in campaign.channels.items()}
     used = [given.get(channel) for channel in channels]
     return Limits(
         budgets=np.array([float(campaign.budgets[funder]) for funder in funders]),
