@@ -69,10 +69,8 @@ def decide_campaign(
     choice = choose(campaign, known, audience, champion, as_of, settings)
     decisions = decisions_table(campaign, occurrence, champion, known, choice)
     considered = considered_table(campaign, choice)
-    losing = losing_counts(considered)
-    manifest = run_manifest(
-        workspace, settings, campaign, occurrence, champion, audience, choice, decisions, losing, as_of
-    )
+    manifest = run_manifest(workspace, settings, campaign, occurrence, champion, audience, choice, decisions, as_of)
+    manifest["losing_reasons"] = losing_counts(considered)
     if hindsight:
         log.info("looking at what was bought afterwards")
         after = read_table(workspace, "purchases")

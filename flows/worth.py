@@ -39,9 +39,8 @@ def fit_rates(
             f"set train.window_days to {window_days} or more in larisma.toml and train again"
         )
     window = purchases_between(purchases, champion.cut, end)
-    in_scope = bought_matrix(window, fit.matrix.customers, items["item_id"].combine_chunks()) @ scope_matrix(
-        offers, items, items["item_id"]
-    )
+    item_ids = items["item_id"].combine_chunks()
+    in_scope = bought_matrix(window, fit.matrix.customers, item_ids) @ scope_matrix(offers, items, item_ids)
     scores, before = scope_facts(fit, np.arange(len(fit.matrix.customers)), items, offers)
     return fit_decile_rates(scores, before, in_scope.toarray() > 0)
 
