@@ -91,6 +91,7 @@ def _engine(settings: Settings, aside: Path) -> Iterator[duckdb.DuckDBPyConnecti
         "autoload_known_extensions": "false",
     }
     with duckdb.connect(str(aside / "engine.duckdb"), config=config) as database:
+        database.execute("set enable_progress_bar = false")
         try:
             yield database
         except duckdb.OutOfMemoryException as error:
