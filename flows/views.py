@@ -8,12 +8,21 @@ from flows.console import number, out, show
 
 Result = Mapping[str, Any]
 
+COUNTS = ("left_out", "accepted", "duplicate", "quarantined")
+ALWAYS = "accepted"
+
 
 def show_accounting(summary: Result) -> None:
-    """What became of the rows of each table; rows in = left out + accepted + duplicate + quarantined."""
-    counts = ("read", "left_out", "accepted", "updated", "duplicate", "quarantined", "rows")
-    rows = [[name, *(entry[count] for count in counts)] for name, entry in summary.items()]
-    show("Rows", ("table", "read", "left out", "accepted", "of it updated", "duplicate", "quarantined", "now"), rows)
+    """What became of the rows of each table, as the sum that it is, and why rows were quarantined."""
+    for name, entry in summary.items():
+        parts = [
+            f"{number(entry[count])} {count.replace('_', ' ')}" for count in COUNTS if entry[count] or count == ALWAYS
+        ]
+        updated = f" ({number(entry['updated'])} of them updated)" if entry["updated"] else ""
+        said = (
+            "derived from purchases" if entry.get("derived") else f"{number(entry['read'])} read = {' + '.join(parts)}"
+        )
+        out.print(f"[bold]{name}[/bold]: {said}{updated}; {number(entry['rows'])} rows now", highlight=False, soft_wrap=True)
     reasons = [
         [name, reason, count] for name, entry in summary.items() for reason, count in sorted(entry["reasons"].items())
     ]
