@@ -18,91 +18,112 @@ import numpy as np
 from numba import njit
 
 HEAD = 3  # terms before those of the funders
-GONE = -1.0  # in place of what a pair is worth: no longer to be had
 
 
 def compiled(function: Any) -> Any:
     return njit(function, nogil=True, cache=True, error_model="numpy")
 
 
-@compiled
+def inlined(function: Any) -> Any:
+    """For what is called for each pair: passing an array to a function costs more than what the function does."""
+    return njit(function, nogil=True, inline="always", error_model="numpy")
+
+
+@inlined
 def raised(p0, growth):
     """p1, as value.purchase_probability."""
     return min(1.0, p0 * growth)
 
 
-@compiled
+@inlined
 def growth_at(terms, channels, c):
     return np.uint64(terms.shape[1] - channels + c)
 
 
-@compiled
-def worths_on(c, offer, p0, terms, channels, worths):
-    """What each pair of a customer is worth on channel c: its value less what it uses at the prices of the limits.
+@inlined
+def worth_of(j, p0, p1, terms):
+    """A pair's value less what it uses at the limits' prices. At prices of 0 it is value.pair_value, bit for bit."""
+    return (
+        (p1 - p0) * terms[j, 0]
+        - p1 * terms[j, 1]
+        - terms[j, 2]
+        - terms[j, 4] * np.ceil(p1 * terms[j, 3])
+        - terms[j, 6] * np.ceil(p1 * terms[j, 5])
+    )
 
-    At prices of 0 this is value.pair_value, bit for bit.
-    """
+
+@inlined
+def further_funders(j, p1, terms, channels):
+    """What worth_of leaves out where an offer has more than two funders."""
+    paid = 0.0
+    for k in range(HEAD + 4, terms.shape[1] - channels, 2):
+        paid += terms[j, k + 1] * np.ceil(p1 * terms[j, k])
+    return paid
+
+
+@inlined
+def worth_having(c, low, high, offer, p0, terms, channels, worths, spots):
+    """The pairs low … high that are worth more than 0 on channel c: their worths and spots. Returns how many."""
     growth = growth_at(terms, channels, c)
-    for s in range(len(offer)):
-        j, chance = np.uint64(offer[s]), np.float64(p0[s])
+    many_funders = terms.shape[1] - channels > HEAD + 4
+    count = 0
+    for e in range(low, high):  # no branches: most of the time is spent here
+        j, chance = np.uint64(offer[e]), np.float64(p0[e])
         p1 = raised(chance, terms[j, growth])
-        worths[s] = (
-            (p1 - chance) * terms[j, 0]
-            - p1 * terms[j, 1]
-            - terms[j, 2]
-            - terms[j, 4] * np.ceil(p1 * terms[j, 3])
-            - terms[j, 6] * np.ceil(p1 * terms[j, 5])
-        )
-    for k in range(HEAD + 4, terms.shape[1] - channels, 2):  # offers with more than two funders are rare
-        for s in range(len(offer)):
-            j = np.uint64(offer[s])
-            worths[s] -= terms[j, k + 1] * np.ceil(raised(np.float64(p0[s]), terms[j, growth]) * terms[j, k])
+        worth = worth_of(j, chance, p1, terms)
+        if many_funders:
+            worth -= further_funders(j, p1, terms, channels)
+        worths[count] = worth
+        spots[count] = e
+        count += worth > 0.0
+    return count
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
-def highest(worths, count):
-    most = 0.0
-    for s in range(count):
-        most = max(most, worths[s])
-    return most
-
-
-@compiled
-def draw(offer, worths, rank):
-    """The pair that is worth most, above 0; of equals the one whose offer ranks first. −1 where there is none."""
-    most = highest(worths, len(offer))
-    at = -1
-    if most > 0.0:
-        for s in range(len(offer)):
-            if worths[s] == most and (at < 0 or rank[offer[s]] < rank[offer[at]]):
-                at = s
+@inlined
+def draw(count, offer, worths, spots, rank):
+    """Of those left the one that is worth most, of equals the one whose offer ranks first; −1 where none is left."""
+    at, most, tied = -1, 0.0, False
+    for t in range(count):
+        worth = worths[t]
+        more = worth > most
+        tied = (tied and not more) or worth == most
+        at = t if more else at
+        most = worth if more else most
+    if tied:
+        for t in range(count):
+            if worths[t] == most and rank[offer[spots[t]]] < rank[offer[spots[at]]]:
+                at = t
     return at
 
 
-@compiled
-def strike(at, offer, worths, group, grouped):
-    """The pair is taken: neither it nor another of its offer's group is to be had again."""
-    worths[at] = GONE
-    if grouped:
-        for s in range(len(offer)):
-            if group[offer[s]] == group[offer[at]]:
-                worths[s] = GONE
+@inlined
+def strike(count, t, worths, spots):
+    """Takes the one at t out of those left. Returns how many are left, in another order."""
+    worths[t], spots[t] = worths[count - 1], spots[count - 1]
+    return count - 1
 
 
 @compiled
-def set_aside(offer, worths, fallback):
-    """Takes the fallback out of the running; returns its pair, −1 where it is worth nothing."""
-    if fallback >= 0:
-        for s in range(len(offer)):
-            if offer[s] == fallback:
-                worth = worths[s]
-                worths[s] = GONE
-                return (s, worth) if worth > 0.0 else (-1, 0.0)
-    return -1, 0.0
+def strike_group(count, j, offer, worths, spots, group):
+    """Takes all of offer j's group out of those left. Returns how many are left."""
+    kept = 0
+    for t in range(count):
+        worths[kept], spots[kept] = worths[t], spots[t]
+        kept += group[offer[spots[t]]] != group[j]
+    return kept
 
 
 @compiled
-def best_message(i, row, terms, rules, worths, drawn):
+def find(count, wanted, offer, spots):
+    """Where among those left the offer is; −1 if it is not."""
+    for t in range(count):
+        if offer[spots[t]] == wanted:
+            return t
+    return -1
+
+
+@compiled
+def best_message(i, row, terms, rules, worths, spots, drawn):
     """The best message for customer i at the prices: channel (−1: none), number of offers, what it is worth, regret.
 
     drawn [channels × most positions] is filled with its pairs. Regret: by how much the next best falls short, which is
@@ -111,29 +132,35 @@ def best_message(i, row, terms, rules, worths, drawn):
     indptr, offer, p0, allowed = row
     toll, positions, rank, group, grouped, fallback = rules
     channels = len(toll)
-    offer, p0, first = offer[indptr[i] : indptr[i + 1]], p0[indptr[i] : indptr[i + 1]], indptr[i]
     best_total, best_channel, best_count, regret = 0.0, -1, 0, 0.0
     for c in range(channels):
         if not allowed[i, c]:
             continue
-        worths_on(c, offer, p0, terms, channels, worths)
-        alone, alone_worth = set_aside(offer, worths, fallback)
+        left = worth_having(c, indptr[i], indptr[i + 1], offer, p0, terms, channels, worths, spots)
+        alone, alone_worth = -1, 0.0
+        if fallback >= 0:
+            t = find(left, fallback, offer, spots)
+            if t >= 0:
+                alone, alone_worth = spots[t], worths[t]
+                left = strike(left, t, worths, spots)
         together, count, swap = 0.0, 0, np.inf
         while count < positions[c]:
-            at = draw(offer, worths, rank)
-            if at < 0:
+            t = draw(left, offer, worths, spots, rank)
+            if t < 0:
                 break
-            swap = worths[at]
+            e, swap = spots[t], worths[t]
             together += swap
-            drawn[c, count] = first + at
-            strike(at, offer, worths, group, grouped)
+            drawn[c, count] = e
             count += 1
+            left = strike(left, t, worths, spots)
+            if grouped:
+                left = strike_group(left, offer[e], offer, worths, spots, group)
         if alone_worth > together:
             swap = min(alone_worth - together, alone_worth)
             together, count = alone_worth, 1
-            drawn[c, 0] = first + alone
-        elif count == positions[c]:
-            swap -= highest(worths, len(offer))
+            drawn[c, 0] = alone
+        elif count == positions[c] and left > 0:
+            swap -= worths[draw(left, offer, worths, spots, rank)]
         total = together - toll[c]
         if count > 0 and total > best_total:
             regret = min(swap, total - best_total)
@@ -148,11 +175,12 @@ def dual_block(low, high, longest, row, terms, rules, counting, value_unit, used
     """Σ φ over customers low … high in units of value_unit, rounded up; adds what their best messages use."""
     positions = rules[1]
     channels = len(positions)
-    worths, drawn = np.empty(longest), np.empty((channels, positions.max()), np.int64)
+    worths, spots = np.empty(longest + 1), np.empty(longest + 1, np.int64)
+    drawn = np.empty((channels, positions.max()), np.int64)
     scale = 1.0 / value_unit
     summed = np.int64(0)
     for i in range(low, high):
-        c, count, total, _ = best_message(i, row, terms, rules, worths, drawn)
+        c, count, total, _ = best_message(i, row, terms, rules, worths, spots, drawn)
         if c < 0:
             continue
         summed += np.int64(np.ceil(total * scale))
@@ -169,9 +197,10 @@ def dual_block(low, high, longest, row, terms, rules, counting, value_unit, used
 def choose_block(low, high, longest, row, terms, rules, best, regret, channel, chosen):
     """Per customer at the prices, with no limit: the best message, what it is worth (0 for none), and its regret."""
     positions = rules[1]
-    worths, drawn = np.empty(longest), np.empty((len(positions), positions.max()), np.int64)
+    worths, spots = np.empty(longest + 1), np.empty(longest + 1, np.int64)
+    drawn = np.empty((len(positions), positions.max()), np.int64)
     for i in range(low, high):
-        c, count, best[i], regret[i] = best_message(i, row, terms, rules, worths, drawn)
+        c, count, best[i], regret[i] = best_message(i, row, terms, rules, worths, spots, drawn)
         channel[i] = c
         for t in range(count):
             chosen[i, t] = drawn[c, t]
@@ -218,22 +247,21 @@ def take_message(i, sign, row, terms, counting, left, made):
 
 
 @compiled
-def serve(i, row, terms, rules, counting, left, made, worths, drawn):
+def serve(i, row, terms, rules, counting, left, made, worths, spots, drawn):
     """Give customer i the best message that what is left allows, and take it from there. Returns what it is worth.
 
     made: channel [n] (−1: no message), chosen [n × most positions] (pairs, −1: free). A customer who has a message
     keeps it and gets its free positions filled; but a fallback stays alone.
     """
-    indptr, all_offers, all_p0, allowed = row
+    indptr, offer, p0, allowed = row
     toll, positions, rank, group, grouped, fallback = rules
     quota, budget, capacity = left
     channel, chosen = made
-    channels, first = len(toll), indptr[i]
-    offer, p0 = all_offers[first : indptr[i + 1]], all_p0[first : indptr[i + 1]]
+    channels = len(toll)
     start, stop, fixed = 0, channels, 0
     if channel[i] >= 0:
         start, stop = channel[i], channel[i] + 1
-        if all_offers[chosen[i, 0]] == fallback:
+        if offer[chosen[i, 0]] == fallback:
             return 0.0
         while fixed < positions[start] and chosen[i, fixed] >= 0:
             fixed += 1
@@ -242,34 +270,39 @@ def serve(i, row, terms, rules, counting, left, made, worths, drawn):
         if fixed == positions[c] or (fixed == 0 and (not allowed[i, c] or capacity[c] < 1)):
             continue
         growth = growth_at(terms, channels, c)
-        worths_on(c, offer, p0, terms, channels, worths)
-        alone, alone_worth = set_aside(offer, worths, fallback)
-        if alone >= 0:
-            p1 = raised(np.float64(p0[alone]), terms[fallback, growth])
-            if fixed > 0 or not left_for(fallback, p1, terms, counting, quota, budget):
-                alone_worth = 0.0
+        remaining = worth_having(c, indptr[i], indptr[i + 1], offer, p0, terms, channels, worths, spots)
+        alone, alone_worth = -1, 0.0
+        if fallback >= 0:
+            t = find(remaining, fallback, offer, spots)
+            if t >= 0:
+                p1 = raised(np.float64(p0[spots[t]]), terms[fallback, growth])
+                if fixed == 0 and left_for(fallback, p1, terms, counting, quota, budget):
+                    alone, alone_worth = spots[t], worths[t]
+                remaining = strike(remaining, t, worths, spots)
         for t in range(fixed):
-            strike(chosen[i, t] - first, offer, worths, group, grouped)
+            remaining = strike_group(remaining, offer[chosen[i, t]], offer, worths, spots, group)
         together, count = 0.0, 0
         while fixed + count < positions[c]:
-            at = draw(offer, worths, rank)
-            if at < 0:
+            t = draw(remaining, offer, worths, spots, rank)
+            if t < 0:
                 break
-            j = np.intp(offer[at])
-            p1 = raised(np.float64(p0[at]), terms[j, growth])
-            if left_for(j, p1, terms, counting, quota, budget):
+            e, worth = spots[t], worths[t]
+            j = np.intp(offer[e])
+            p1 = raised(np.float64(p0[e]), terms[j, growth])
+            fits = left_for(j, p1, terms, counting, quota, budget)
+            if fits:
                 take(j, p1, 1, terms, counting, quota, budget)
-                together += worths[at]
-                drawn[c, count] = first + at
+                together += worth
+                drawn[c, count] = e
                 count += 1
-                strike(at, offer, worths, group, grouped)
-            else:
-                worths[at] = GONE
+            remaining = strike(remaining, t, worths, spots)
+            if grouped and fits:
+                remaining = strike_group(remaining, j, offer, worths, spots, group)
         for t in range(count):
-            j = np.intp(all_offers[drawn[c, t]])
-            take(j, raised(np.float64(all_p0[drawn[c, t]]), terms[j, growth]), -1, terms, counting, quota, budget)
+            j = np.intp(offer[drawn[c, t]])
+            take(j, raised(np.float64(p0[drawn[c, t]]), terms[j, growth]), -1, terms, counting, quota, budget)
         if alone_worth > together:
-            together, count, drawn[c, 0] = alone_worth, 1, first + alone
+            together, count, drawn[c, 0] = alone_worth, 1, alone
         total = together if fixed else together - toll[c]
         if count > 0 and total > best_total:
             best_total, best_channel, best_count = total, c, count
@@ -287,10 +320,11 @@ def serve(i, row, terms, rules, counting, left, made, worths, drawn):
 def walk(order, longest, row, terms, rules, counting, left, made):
     """Serve the customers of `order` one after the other. Returns how many got something."""
     positions = rules[1]
-    worths, drawn = np.empty(longest), np.empty((len(positions), positions.max()), np.int64)
+    worths, spots = np.empty(longest + 1), np.empty(longest + 1, np.int64)
+    drawn = np.empty((len(positions), positions.max()), np.int64)
     served = 0
     for i in order:
-        served += serve(i, row, terms, rules, counting, left, made, worths, drawn) > 0.0
+        served += serve(i, row, terms, rules, counting, left, made, worths, spots, drawn) > 0.0
     return served
 
 
@@ -301,12 +335,13 @@ def message_worth(i, row, terms, rules, made):
     c = channel[i]
     if c < 0:
         return 0.0
-    total, one = 0.0, np.empty(1)
+    total, channels = 0.0, len(rules[0])
     for t in range(chosen.shape[1]):
         e = chosen[i, t]
         if e >= 0:
-            worths_on(c, row[1][e : e + 1], row[2][e : e + 1], terms, len(rules[0]), one)
-            total += one[0]
+            j, chance = np.uint64(row[1][e]), np.float64(row[2][e])
+            p1 = raised(chance, terms[j, growth_at(terms, channels, c)])
+            total += worth_of(j, chance, p1, terms) - further_funders(j, p1, terms, channels)
     return total - rules[0][c]
 
 
@@ -318,7 +353,8 @@ def exchange(order, longest, row, terms, rules, counting, left, made):
     """
     positions = rules[1]
     channel, chosen = made
-    worths, drawn = np.empty(longest), np.empty((len(positions), positions.max()), np.int64)
+    worths, spots = np.empty(longest + 1), np.empty(longest + 1, np.int64)
+    drawn = np.empty((len(positions), positions.max()), np.int64)
     before = np.empty(chosen.shape[1], np.int64)
     better = 0
     for i in order:
@@ -327,7 +363,7 @@ def exchange(order, longest, row, terms, rules, counting, left, made):
         take_message(i, -1, row, terms, counting, left, made)
         channel[i] = -1
         chosen[i] = -1
-        new = serve(i, row, terms, rules, counting, left, made, worths, drawn)
+        new = serve(i, row, terms, rules, counting, left, made, worths, spots, drawn)
         if new > old + 1e-9 * abs(old):  # more than rounding
             better += 1
             continue
