@@ -10,7 +10,7 @@ demo: .venv/installed
 	$(BIN)/larisma demo
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: .venv/installed
 	$(BIN)/ruff check .

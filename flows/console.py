@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,7 +19,7 @@ log.setLevel(logging.INFO)
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Prints a table; numbers stand right, text left."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
     for index, name in enumerate(header):
         numeric = bool(rows) and all(isinstance(row[index], int | float) or _looks_numeric(row[index]) for row in rows)
         table.add_column(name, justify="right" if numeric else "left")

@@ -22,7 +22,9 @@ def show_accounting(summary: Result) -> None:
         said = (
             "derived from purchases" if entry.get("derived") else f"{number(entry['read'])} read = {' + '.join(parts)}"
         )
-        out.print(f"[bold]{name}[/bold]: {said}{updated}; {number(entry['rows'])} rows now", highlight=False, soft_wrap=True)
+        out.print(
+            f"[bold]{name}[/bold]: {said}{updated}; {number(entry['rows'])} rows now", highlight=False, soft_wrap=True
+        )
     reasons = [
         [name, reason, count] for name, entry in summary.items() for reason, count in sorted(entry["reasons"].items())
     ]
@@ -31,12 +33,18 @@ def show_accounting(summary: Result) -> None:
 
 
 def show_evaluation(evaluation: Result) -> None:
-    """Every model by the metrics, with 95% intervals."""
-    rows = [
-        [row["model"], row["slice"], row["metric"], row["mean"], f"{number(row['low'])} – {number(row['high'])}"]
-        for row in evaluation["rows"]
-    ]
-    show(f"Held out since {evaluation['cut']}", ("model", "slice", "metric", "mean", "95%"), rows)
+    """A table for each slice: every model by every metric, with the 95% interval of the deciding one."""
+    measured = {(row["slice"], row["model"], row["metric"]): row for row in evaluation["rows"]}
+    lead = evaluation["metric"]
+    metrics = sorted({metric for _, _, metric in measured}, key=lambda metric: (metric != lead, metric))
+    header = ["model", lead, "95%", *(metric.partition("@")[0].replace("_", " ") for metric in metrics[1:])]
+    for part in dict.fromkeys(part for part, _, _ in measured):
+        rows = []
+        for model in dict.fromkeys(model for _, model, _ in measured):
+            best, *others = (measured[part, model, metric] for metric in metrics)
+            interval = f"{number(best['low'])}–{number(best['high'])}"
+            rows.append([model, number(best["mean"]), interval, *(other["mean"] for other in others)])
+        show(f"{part}, held out since {evaluation['cut']}", header, rows)
 
 
 def show_status(status: Result) -> None:
