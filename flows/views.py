@@ -52,11 +52,11 @@ def show_status(status: Result) -> None:
         [
             table["table"],
             table["rows"],
-            table["newest"] or "–",
+            day(table["newest"]),
             f"{number(round(table['age_days']))} days{', stale' if table['stale'] else ''}"
             if table["age_days"]
             else "–",
-            table["last_ingest"] or "–",
+            day(table["last_ingest"]),
             ", ".join(f"{reason} {number(count)}" for reason, count in sorted(table["reasons"].items())) or "–",
         ]
         for table in status["tables"]
@@ -66,7 +66,9 @@ def show_status(status: Result) -> None:
     if model:
         metrics = [[name, value] for name, value in model["metrics"].items()]
         show(
-            f"{model['name']} serves: {model['id']}, of what was known as of {model['as_of']}", ("metric", ""), metrics
+            f"{model['name']} serves: {model['id']}, of what was known of what was known before {day(model['as_of'])}",
+            ("metric", ""),
+            metrics,
         )
     else:
         out.print("No model serves yet.")
@@ -180,3 +182,8 @@ def age(table: Result) -> str:
     if table["age_days"] is None:
         return "–"
     return f"{number(round(table['age_days']))} days{', stale' if table['stale'] else ''}"
+
+
+def day(instant: str | None) -> str:
+    """The day, in UTC, of an instant in ISO 8601."""
+    return instant[:10] if instant else "–"
