@@ -22,7 +22,7 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> No
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for index, name in enumerate(header):
         numeric = bool(rows) and all(isinstance(row[index], int | float) or _looks_numeric(row[index]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, str) else number(cell) for cell in row))
     out.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)

@@ -66,7 +66,7 @@ def show_status(status: Result) -> None:
     if model:
         metrics = [[name, value] for name, value in model["metrics"].items()]
         show(
-            f"{model['name']} serves: {model['id']}, of what was known of what was known before {day(model['as_of'])}",
+            f"{model['name']} serves: {model['id']}, of what was known before {day(model['as_of'])}",
             ("metric", ""),
             metrics,
         )
@@ -77,7 +77,7 @@ def show_status(status: Result) -> None:
             [
                 run["campaign"],
                 run["occurrence"],
-                run["as_of"],
+                day(run["as_of"]),
                 run["messages"],
                 rupiah(round(run["value"])),
                 percent(run["gap"]),
