@@ -6,19 +6,24 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from campaigns.calendar import due_occurrence
 from campaigns.rendering import check_content
+from campaigns.scope import check_scopes
 from campaigns.spec import load_campaign
 from campaigns.value import economics, pair_value, purchase_probability
 from flows.demo_data import LOCAL_TIME, RUPIAH_PER_DOLLAR, complete_journey, read_items
+from flows.settings import Settings
+from recsys.tables import ITEMS
 
 AS_OF = {  # local, as the demo decides them
     "cashback": datetime(2017, 12, 5),  # noqa: DTZ001
     "harbolnas": datetime(2017, 12, 5),  # noqa: DTZ001
     "lebaran": datetime(2017, 6, 5),  # noqa: DTZ001
 }
+NAMES = (*AS_OF, "gajian")
 HIDDEN = ("formula", "tobacco", "alcohol", "medicine")  # in no offer's scope
 HOUSEHOLDS = 2_469
 
@@ -63,7 +68,7 @@ def base_rates(shop, campaign, start):
     ]
 
 
-@pytest.mark.parametrize("name", AS_OF)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_preset_has_no_fault_in_its_words(name):
     campaign = preset(name)
     assert campaign.languages == ("en", "id")
@@ -76,6 +81,7 @@ def test_a_preset_has_no_fault_in_its_words(name):
         ("harbolnas", datetime(2017, 12, 4, 17), datetime(2017, 12, 4, 17), datetime(2017, 12, 11, 17)),  # noqa: DTZ001
         ("lebaran", datetime(2017, 6, 4, 17), datetime(2017, 6, 5, 9), datetime(2017, 6, 12, 9)),  # noqa: DTZ001
         ("cashback", datetime(2017, 12, 4, 17), datetime(2017, 12, 5, 3), datetime(2017, 12, 5, 3)),  # noqa: DTZ001
+        ("gajian", datetime(2017, 11, 4, 17), datetime(2017, 11, 24, 3), datetime(2017, 11, 24, 3)),  # noqa: DTZ001
     ],
 )
 def test_a_preset_falls_on_its_day(name, as_of, decided, sent):
@@ -140,3 +146,31 @@ def test_good_customers_are_worth_a_message_and_sending_just_anything_to_everybo
     assert 0 < average < email.message_cost
     assert (value(np.full(len(offers), 0.6)) > 0).all()
     assert np.median(value(np.full(len(offers), 0.6))) * email.positions > 1.5 * email.message_cost
+
+
+def test_gajian_fits_any_shop_since_it_names_nothing_of_its_items_or_people():
+    campaign = preset("gajian")
+    assert all(offer.scope.everything and offer.eligibility is None for offer in campaign.offers)
+    assert campaign.audience is None
+    assert set(campaign.budgets) == {funder for offer in campaign.offers for funder in offer.funders} == {"retailer"}
+    items = pa.Table.from_pylist([{"item_id": "i1"}], schema=ITEMS.schema)
+    assert check_scopes(campaign, items) == []
+
+
+def test_gajian_is_worth_a_mail_to_likely_buyers_at_the_margin_that_is_taken_where_none_is_stated():
+    campaign = preset("gajian")
+    baskets = np.array([35_000.0, 80_000, 120_000, 250_000, 600_000])
+    margin, benefit = economics(
+        [offer.benefit for offer in campaign.offers],
+        [baskets] * len(campaign.offers),
+        [Settings().margin_rate] * len(campaign.offers),
+        [offer.min_spend for offer in campaign.offers],
+    )
+    p0 = np.array([0.02, 0.2, 0.5])[:, None]
+    p1 = purchase_probability(p0, np.array([offer.uplift for offer in campaign.offers]))
+    value = pair_value(p0, p1, margin, benefit, np.ones(len(campaign.offers)))
+    unlikely, likely, sure = value.max(axis=1)
+    cost = campaign.channels["email"].message_cost
+    assert likely > 2 * cost
+    assert sure > likely
+    assert unlikely < likely / 5
