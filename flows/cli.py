@@ -3,8 +3,11 @@
 Exit codes: 0 ok, 1 a run failed, 2 wrong input.
 """
 
+import atexit
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from flows import console, views
+from flows import console, server, views
 from flows.settings import Settings, load_settings
 from flows.workspace import RunError, Workspace, open_workspace
 from recsys.tables import InputError
@@ -42,18 +45,38 @@ HERE = Path()
 
 
 def main() -> None:
-    """The console script: turns errors into one line and an exit code."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # commands speak for themselves
+    """The console script."""
+    ended: list[int] = []
+
+    def leave() -> None:
+        """Ends the process there, after Prefect's own exit handlers: its threads still hold DuckDB's objects, and while
+        the interpreter is taken down these would complain about that at length."""
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(ended[0] if ended else 1)
+
+    atexit.register(leave)  # registered first, so called last
+    ended.append(run(sys.argv[1:]))
+    sys.exit(ended[0])
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Does what a command line says; returns its exit code. What goes wrong is said in one line for each fault."""
+    server.set_defaults()
     try:
-        app()
+        app(list(arguments))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except InputError as error:
         console.complain(str(error))
-        sys.exit(2)
+        return 2
     except RunError as error:
         console.complain(str(error))
-        sys.exit(1)
+        return 1
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def opened(folder: Path) -> tuple[Workspace, Settings]:
@@ -86,7 +109,7 @@ def demo(
     """A Harbolnas, a Lebaran and a cashback campaign on a year of real purchases, judged by what was bought after."""
     from flows.demo import run_demo
 
-    with console.progress("demo", quiet=as_json):
+    with console.progress("demo", quiet=as_json), server.answering():
         result = run_demo(workspace, fresh=fresh)
     if as_json:
         return console.print_json(result)
@@ -132,10 +155,16 @@ def status(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 @app.command()
 def ingest(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """Take in what is new from the sources of larisma.toml; bad rows go to quarantine with a reason."""
-    opened(workspace)
+    place, settings = opened(workspace)
+    from flows.sources import find_files
+
+    for name, sources in settings.sources.items():  # a file that is not there is said before a server is started
+        for source in sources:
+            if source.path is not None:
+                find_files(source, place.root, f"sources.{name}")
     from flows.ingest import ingest as flow
 
-    with console.progress("ingest", quiet=as_json):
+    with console.progress("ingest", quiet=as_json), server.answering():
         summary = flow(str(workspace))
     if as_json:
         return console.print_json(summary)
@@ -147,10 +176,11 @@ def ingest(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 def train(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Fit the models, let the best by held-out purchases serve, refuse one that is worse than what serves."""
     _, settings = opened(workspace)
+    at = instant(as_of, settings.timezone)
     from flows.train import train as flow
 
-    with console.progress("train", quiet=as_json):
-        summary = flow(str(workspace), instant(as_of, settings.timezone).isoformat())
+    with console.progress("train", quiet=as_json), server.answering():
+        summary = flow(str(workspace), at.isoformat())
     if as_json:
         return console.print_json(summary)
     views.show_evaluation(summary["evaluation"])
@@ -265,11 +295,15 @@ def decide(
     as_json: AsJson = False,
 ) -> None:
     """Choose who gets which offer of a campaign, write the messages and the report."""
-    _, settings = opened(workspace)
+    place, settings = opened(workspace)
+    at = instant(as_of, settings.timezone)
+    from flows.campaign_files import find_campaign
+
+    find_campaign(place, campaign)  # faults of its file are said before a server is started
     from flows.decide import decide as flow
 
-    with console.progress(f"decide {campaign}", quiet=as_json):
-        manifest = flow(str(workspace), campaign, instant(as_of, settings.timezone).isoformat(), hindsight)
+    with console.progress(f"decide {campaign}", quiet=as_json), server.answering():
+        manifest = flow(str(workspace), campaign, at.isoformat(), hindsight)
     if as_json:
         return console.print_json(manifest)
     views.show_run(manifest)
@@ -320,12 +354,14 @@ def serve(workspace: Folder = HERE) -> None:
     """Register the nightly training and each campaign's schedule with a Prefect server, and run what it fires."""
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     place, settings = opened(workspace)
-    from flows.deployments import deployments, serve_deployments
+    from flows.deployments import deployments, require_server, serve_deployments
 
+    require_server()
     found = deployments(place, settings, datetime.now(UTC))
     console.show("Deployments", ("deployment", "schedules"), [(d.full_name, len(d.schedules or [])) for d in found])
     console.finish("Ctrl+C ends it", ["start it again after adding a campaign, so that it is registered too"])
-    serve_deployments(found)
+    with server.answering():
+        serve_deployments(found)
 
 
 if __name__ == "__main__":

@@ -58,14 +58,15 @@ def deployment(flow: Flow, name: str, parameters: dict[str, Any], schedules: lis
     return cast(RunnerDeployment, made)  # a coroutine only within a running event loop
 
 
-def serve_deployments(found: list[RunnerDeployment]) -> None:
-    """Registers the deployments and runs what the server fires, until interrupted.
-
-    Raises InputError if no server is set: the embedded one schedules nothing.
-    """
+def require_server() -> None:
+    """Raises InputError if no server is set: the embedded one schedules nothing."""
     if not PREFECT_API_URL.value():
         raise InputError(
             "no Prefect server is set: start one with `prefect server start` in another terminal, "
             "then `export PREFECT_API_URL=http://127.0.0.1:4200/api` and run this again"
         )
+
+
+def serve_deployments(found: list[RunnerDeployment]) -> None:
+    """Registers the deployments and runs what the server fires, until interrupted."""
     serve(*found, print_starting_message=False)
