@@ -13,7 +13,8 @@ from campaigns.allocation.problem import (
     Used,
 )
 from campaigns.allocation.reasons import Reason, Reasons, losing_reasons
-from campaigns.allocation.solve import at_prices, first_come, solve, worth
+from campaigns.allocation.recovery import worth
+from campaigns.allocation.solve import at_prices, first_come, solve
 
 __all__ = [
     "REDEEMED",

@@ -6,7 +6,8 @@ Adam on its subgradient, limit − use, in units in which each limit is 1 and ea
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from campaigns.allocation import kernels
 from campaigns.allocation.prepared import Prepared
 from campaigns.allocation.problem import Floats, Ints
 
-FIRST_STEP, LAST_STEP = 0.3, 1e-5  # of a price, in units of its typical size
+STEPS = (0.3, 0.1, 0.03)  # the first of each round, in units of a price's typical size
+LAST_STEP = 1e-5
 MEMORY, LONG_MEMORY = 0.8, 0.9  # of Adam; short ones, since the steps shrink fast
 STEEPEST = 3.0  # a limit exceeded fourfold pulls no harder than that
 ROUNDING = 2.0**-48  # a bound on the relative error of a pair's reduced value, with room to spare
@@ -68,13 +70,32 @@ class Bound:
     passes: int
 
 
-def search(problem: Prepared, passes: int, start: Floats | None = None, step: float = FIRST_STEP) -> Bound:
-    """The lowest bound that `passes` evaluations find, and its prices."""
+def search(problem: Prepared, passes: int, start: Floats | None = None, steps: Sequence[float] = STEPS) -> Bound:
+    """The lowest bound that `passes` evaluations find, and its prices.
+
+    A round for each step, from the best prices so far: where prices hang together, a second run from nearby gets out of
+    where the first was stuck.
+    """
+    best, done = Bound(math.inf, np.zeros(len(problem.limit)) if start is None else start, 0), 0
+    for k, step in enumerate(steps):
+        share = (passes - done) // (len(steps) - k)
+        if share == 0:
+            continue
+        found = _descend(problem, share, best.vector, step)
+        done += found.passes
+        if found.bound < best.bound:
+            best = found
+        if found.passes < share:  # it is the lowest there is
+            break
+    return replace(best, passes=done)
+
+
+def _descend(problem: Prepared, passes: int, start: Floats, step: float) -> Bound:
     limited = np.isfinite(problem.limit) & (problem.limit > 0)
     per_limit = np.where(limited, problem.limit, 1.0)
     fixed = np.where(problem.limit == 0, problem.highest, 0.0)
     scale, ceiling = problem.scale, problem.highest / problem.scale
-    price = np.zeros(len(scale)) if start is None else np.minimum(start / scale, ceiling)
+    price = np.minimum(start / scale, ceiling)
     slope, square = np.zeros(len(scale)), np.zeros(len(scale))
     best, best_vector = math.inf, fixed
     decay = (LAST_STEP / step) ** (1 / max(1, passes - 1))

@@ -5,6 +5,7 @@ and nothing is given that they do not hold. Those who would lose most by their s
 indifferent who miss the last vouchers. Then what is left is given away at its own value.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 
 from campaigns.allocation import kernels
 from campaigns.allocation.prepared import Prepared
-from campaigns.allocation.problem import SENT, Chosen, Floats, Ints, Prices, Used
+from campaigns.allocation.problem import SENT, Chosen, Floats, Ints, Limits, Prices, Used
 from campaigns.value import funder_costs, pair_value, purchase_probability
 
 UNLIMITED = np.int64(2**61)  # what is left of a limit that there is not
-SMALL = 2_000_000  # pairs; up to here there is time to try each customer again
+SMALL = 2_000_000  # pairs; up to here there is time to try several orders, and each customer again
+SHUFFLES = 3
 ROUNDS = 20
 
 
@@ -53,19 +55,25 @@ def _whole(limit: Floats) -> Ints:
     return np.floor(np.minimum(limit, float(UNLIMITED))).astype(np.int64)
 
 
-def recover(problem: Prepared, prices: Prices, seed: int) -> Counters:
-    """Decisions near the best at these prices, within all limits."""
-    counters = Counters(problem)
-    free = no_prices(problem)
+def recover(problem: Prepared, prices: Prices, seed: int) -> Chosen:
+    """Decisions near the best at these prices, within all limits; where there is time, the best of several orders."""
     best, regret, _ = alone_best(problem, prices)
-    order = in_order(-regret, problem.candidates.keys, seed)
+    keys, small = problem.candidates.keys, problem.candidates.pairs <= SMALL
+    orders = [in_order(-regret, keys, seed)]
+    if small:
+        orders += [in_order(-best, keys, seed), *(in_order(0 * best, keys, seed + k) for k in range(SHUFFLES))]
+    tries = [_served(problem, order, best, prices, exchanged=small) for order in orders]
+    return max(tries, key=lambda chosen: worth(chosen, problem.limits))
+
+
+def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, *, exchanged: bool) -> Chosen:
+    counters, free = Counters(problem), no_prices(problem)
     counters.run(kernels.walk, order[best[order] > 0], prices)
     counters.run(kernels.walk, order, free)
-    if problem.candidates.pairs <= SMALL:
-        for _ in range(ROUNDS):
-            if not counters.run(kernels.exchange, order, free):
-                break
-    return counters
+    for _ in range(ROUNDS if exchanged else 0):
+        if not counters.run(kernels.exchange, order, free):
+            break
+    return decisions(problem, counters.made)
 
 
 def alone_best(problem: Prepared, prices: Prices) -> tuple[Floats, Floats, Made]:
@@ -110,6 +118,12 @@ def used(problem: Prepared, chosen: Chosen) -> Used:
     np.add.at(quota, chosen.offer, np.where(sent, np.int64(problem.redemption_unit), redeemed))
     messages = np.bincount(chosen.channel[chosen.position == 1], minlength=len(problem.limits.capacity))
     return Used(quota / problem.redemption_unit, chosen.costs.sum(axis=0), messages.astype(np.int64))
+
+
+def worth(chosen: Chosen, limits: Limits) -> float:
+    """Decisions in rupiah, with the cost of their messages taken off."""
+    messages = np.bincount(chosen.channel[chosen.position == 1], minlength=len(limits.capacity))
+    return math.fsum([*chosen.value.tolist(), *(-limits.message_cost * messages).tolist()])
 
 
 def no_prices(problem: Prepared) -> Prices:

@@ -1,6 +1,5 @@
 """All decisions of an occurrence at once, with the certificate that says how far from the best they are at most."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +8,12 @@ from campaigns.allocation import kernels
 from campaigns.allocation.dual import Bound, search
 from campaigns.allocation.prepared import Prepared, prepare
 from campaigns.allocation.problem import Candidates, Certificate, Chosen, Limits, Offers, Prices, Solution, Used
-from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used
+from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used, worth
 
-SAMPLE = 100_000  # customers whose prices are looked for first where there are far more
-SAMPLE_PASSES = 300
+PASSES = 600
+POLISH = 100  # passes, from prices that are nearly right
+POLISH_STEPS = (0.03,)
+LEAST_SAMPLE, MOST_SAMPLE = 20_000, 100_000  # customers whose prices are looked for first, where there are many more
 
 
 def solve(
@@ -27,16 +28,15 @@ def solve(
 ) -> Solution:
     """The decisions that earn most within all limits, nearly; the certificate says how nearly.
 
-    passes: evaluations of the dual over all customers; by default 300, or 100 where a sample's prices are there to
-    start from. warm: prices to start from, such as yesterday's. threads: by default, as many as there are processors.
+    passes: evaluations of the dual over all customers; by default 600, or 100 where there are prices to start from: of
+    a sample, where customers are many, or warm, such as yesterday's. threads: by default one for each processor.
     The same problem and seed give the same decisions, whatever the order of rows and the number of threads.
     Raises InputError for arrays that do not fit together or hold what cannot be.
     """
     problem = prepare(candidates, offers, limits, threads)
     bound = _prices(problem, seed, passes, warm)
     prices = problem.prices(bound.vector)
-    counters = recover(problem, prices, seed)
-    chosen = decisions(problem, counters.made)
+    chosen = recover(problem, prices, seed)
     amount = worth(chosen, limits)
     use = used(problem, chosen)
     certificate = Certificate(
@@ -75,22 +75,17 @@ def at_prices(candidates: Candidates, offers: Offers, limits: Limits, prices: Pr
     return decisions(problem, made)
 
 
-def worth(chosen: Chosen, limits: Limits) -> float:
-    """Decisions in rupiah, with the cost of their messages taken off."""
-    messages = np.bincount(chosen.channel[chosen.position == 1], minlength=len(limits.capacity))
-    return math.fsum([*chosen.value.tolist(), *(-limits.message_cost * messages).tolist()])
-
-
 def _prices(problem: Prepared, seed: int, passes: int | None, warm: Prices | None) -> Bound:
     if warm is not None:
         start = np.concatenate([warm.quota, warm.budget, warm.channel])
-        return search(problem, passes or 100, start, step=0.03)
+        return search(problem, passes or POLISH, start, POLISH_STEPS)
     n = problem.candidates.customers
-    if n <= 2 * SAMPLE:
-        return search(problem, passes or 300)
-    sample = np.sort(np.argpartition(mixed(problem.candidates.keys, seed), SAMPLE)[:SAMPLE])
-    guess = search(_part(problem, sample), SAMPLE_PASSES)
-    return search(problem, passes or 100, guess.vector, step=0.03)
+    size = min(max(n // 10, LEAST_SAMPLE), MOST_SAMPLE)
+    if n <= 2 * size:
+        return search(problem, passes or PASSES)
+    sample = np.sort(np.argpartition(mixed(problem.candidates.keys, seed), size)[:size])
+    guess = search(_part(problem, sample), PASSES // 2)
+    return search(problem, passes or POLISH, guess.vector, POLISH_STEPS)
 
 
 def _part(problem: Prepared, rows: np.ndarray) -> Prepared:

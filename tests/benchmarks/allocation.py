@@ -18,8 +18,7 @@ from campaigns.allocation import SENT, Candidates, Limits, Offers, Solution, fir
 from campaigns.allocation.dual import evaluate, search
 from campaigns.allocation.kernels import walk
 from campaigns.allocation.prepared import prepare
-from campaigns.allocation.recovery import Counters, alone_best, decisions, no_prices
-from campaigns.allocation.solve import worth
+from campaigns.allocation.recovery import Counters, alone_best, decisions, no_prices, worth
 
 OFFERS, PER_CUSTOMER, FUNDERS = 500, 50, 10
 HIGHS_UP_TO = 5_000
