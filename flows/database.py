@@ -9,6 +9,7 @@ import pyarrow as pa
 from recsys.tables import InputError
 
 CONNECT_SECONDS = 10
+SECRET_LENGTH = 6  # a shorter password would be told by blanking it out inside other words
 
 
 class DatabaseUnreachableError(InputError):
@@ -68,7 +69,9 @@ def _plain_types(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
 def _plain(error: BaseException, url: str) -> str:
     """What the server or driver says, in one line and without the password or the URL."""
     message = " ".join(str(error).partition("Query was:")[0].split()).replace(url, "…")
-    secret = urlsplit(url).password
-    for hidden in {secret, unquote(secret)} if secret else ():
-        message = message.replace(hidden, "***")
+    secret = urlsplit(url).password or ""
+    for hidden in {secret, unquote(secret)} - {""}:
+        message = message.replace(f":{hidden}@", ":***@")
+        if len(hidden) >= SECRET_LENGTH:
+            message = message.replace(hidden, "***")
     return message[:300]

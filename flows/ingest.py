@@ -3,6 +3,8 @@
 For each table and source: rows read = left out + accepted + duplicate + quarantined, exactly.
 """
 
+from __future__ import annotations  # Prefect keeps this module alive to the very end, and DuckDB's types must not be
+
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,7 +118,7 @@ def _may_answer_later(_task: Any, _run: Any, state: Any) -> bool:
 read_database = task(
     name="read database",
     retries=3,
-    retry_delay_seconds=[2, 10, 30],
+    retry_delay_seconds=[1, 3, 8],
     retry_condition_fn=_may_answer_later,
     cache_policy=NO_CACHE,
     persist_result=False,
@@ -128,7 +130,13 @@ def ingest(workspace: str, clock: str | None = None) -> dict[str, Any]:
     """Takes in what is new from the sources of larisma.toml. clock: ISO 8601 with an offset; None = now."""
     place = open_workspace(Path(workspace))
     now = datetime.now(UTC) if clock is None else read_clock(clock)
-    summary = ingest_tables(place, load_settings(place), now, stage_database=read_database)
+    fault = None
+    try:
+        summary = ingest_tables(place, load_settings(place), now, stage_database=read_database)
+    except InputError as error:
+        fault = type(error)(*error.args)  # without its frames: Prefect keeps it, and they hold the engine
+    if fault:
+        raise fault
     create_markdown_artifact(accounting_markdown(summary), key="ingest", description="What became of the rows")
     return summary
 

@@ -1,5 +1,7 @@
 """One table's way from its sources to files that wait aside: staged, judged, compared, counted, written."""
 
+from __future__ import annotations  # see flows/ingest.py
+
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,5 +1,8 @@
 """A PostgreSQL query as a source, against a real server; and the flow, against a real Prefect."""
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,3 +147,19 @@ def test_the_flow_tries_a_silent_database_again_but_not_a_wrong_query(tmp_path, 
         with pytest.raises(InputError, match="wrong"):
             ingest(str(tmp_path), CLOCK.isoformat())
         assert tries[3:] == ["wrong"]
+
+
+@pytest.mark.server
+def test_a_run_ends_without_a_word_of_the_engine_s_own(tmp_path):
+    (tmp_path / "larisma.toml").write_text('[sources.customers]\npath = "customers.csv"\n')
+    (tmp_path / "customers.csv").write_text("name\nSari\n")
+    code = f"from flows.ingest import ingest\ntry: ingest({str(tmp_path)!r})\nexcept ValueError as error: print(error)"
+    environment = os.environ | {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    }
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert "the source lacks customer_id" in run.stdout
+    assert "leaked" not in run.stderr
