@@ -6,8 +6,8 @@ Exit codes: 0 ok, 1 a run failed, 2 wrong input.
 import atexit
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -97,6 +97,20 @@ def instant(text: str | None, zone: str) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
 
 
+def spoken(language: str | None, settings: Settings) -> str:
+    """The language to answer in. Raises InputError for one there are no words in."""
+    if language not in (None, "id", "en"):
+        raise InputError(f"--language: expected id or en, got {language!r}")
+    return language or settings.language
+
+
+@contextmanager
+def at_work(title: str, as_json: bool) -> Iterator[None]:
+    """Long work that needs Prefect's server, shown to who looks on; a log file is spared the moving line."""
+    with console.progress(title, quiet=as_json or not console.err.is_terminal), server.answering():
+        yield
+
+
 # --- a workspace and its data ----------------------------------------------------------------------------------------
 
 
@@ -109,7 +123,7 @@ def demo(
     """A Harbolnas, a Lebaran and a cashback campaign on a year of real purchases, judged by what was bought after."""
     from flows.demo import run_demo
 
-    with console.progress("demo", quiet=as_json), server.answering():
+    with at_work("demo", as_json):
         result = run_demo(workspace, fresh=fresh)
     if as_json:
         return console.print_json(result)
@@ -164,7 +178,7 @@ def ingest(workspace: Folder = HERE, as_json: AsJson = False) -> None:
                 find_files(source, place.root, f"sources.{name}")
     from flows.ingest import ingest as flow
 
-    with console.progress("ingest", quiet=as_json), server.answering():
+    with at_work("ingest", as_json):
         summary = flow(str(workspace))
     if as_json:
         return console.print_json(summary)
@@ -179,7 +193,7 @@ def train(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = False)
     at = instant(as_of, settings.timezone)
     from flows.train import train as flow
 
-    with console.progress("train", quiet=as_json), server.answering():
+    with at_work("train", as_json):
         summary = flow(str(workspace), at.isoformat())
     if as_json:
         return console.print_json(summary)
@@ -196,7 +210,7 @@ def evaluate(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = Fal
     from flows.train import evaluate_models
 
     place, settings = opened(workspace)
-    with console.progress("evaluate", quiet=as_json):
+    with at_work("evaluate", as_json):
         result = evaluate_models(place, settings, instant(as_of, settings.timezone))
     if as_json:
         return console.print_json(result)
@@ -220,7 +234,7 @@ def recommend(
     from flows.recommend import recommend_items
 
     place, settings = opened(workspace)
-    result = recommend_items(place, settings, customer, n, discover=discover, language=language or settings.language)
+    result = recommend_items(place, settings, customer, n, discover=discover, language=spoken(language, settings))
     if as_json:
         return console.print_json(result)
     header = ("", "item", "title", "score", "reason")
@@ -302,7 +316,7 @@ def decide(
     find_campaign(place, campaign)  # faults of its file are said before a server is started
     from flows.decide import decide as flow
 
-    with console.progress(f"decide {campaign}", quiet=as_json), server.answering():
+    with at_work(f"decide {campaign}", as_json):
         manifest = flow(str(workspace), campaign, at.isoformat(), hindsight)
     if as_json:
         return console.print_json(manifest)
@@ -322,7 +336,7 @@ def explain(
     from flows.explain import explain_decision
 
     place, settings = opened(workspace)
-    result = explain_decision(place, settings, campaign, customer, language or settings.language)
+    result = explain_decision(place, settings, campaign, customer, spoken(language, settings))
     if as_json:
         return console.print_json(result)
     views.show_explanation(result)
