@@ -5,6 +5,8 @@ kind and amounts, what cannot be parsed, then ids that nobody knows. Two lines w
 last.
 """
 
+from __future__ import annotations  # see flows/ingest.py
+
 from dataclasses import dataclass
 from datetime import datetime
 

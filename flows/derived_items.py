@@ -1,5 +1,7 @@
 """Items made from purchase lines, where a retailer has no table of items."""
 
+from __future__ import annotations  # see flows/ingest.py
+
 import duckdb
 
 from flows.mapping import duck_type

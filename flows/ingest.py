@@ -3,7 +3,9 @@
 For each table and source: rows read = left out + accepted + duplicate + quarantined, exactly.
 """
 
-from __future__ import annotations  # Prefect keeps this module alive to the very end, and DuckDB's types must not be
+# Prefect keeps a flow and all it refers to until the very end, and DuckDB complains of each of its types kept so long:
+# so annotations stay text, here and in the files below.
+from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator

@@ -5,6 +5,8 @@ that read files or change from run to run. It cannot fail on a row: what does no
 from what is missing.
 """
 
+from __future__ import annotations  # see flows/ingest.py
+
 import difflib
 import json
 from dataclasses import dataclass

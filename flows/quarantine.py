@@ -1,5 +1,7 @@
 """The rows that were refused, each with its reason and as it stood in its source: one Parquet file for each table."""
 
+from __future__ import annotations  # see flows/ingest.py
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

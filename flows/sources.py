@@ -1,5 +1,7 @@
 """The rows of one source, in DuckDB: CSV and Parquet files, or a PostgreSQL query; nothing is judged here."""
 
+from __future__ import annotations  # see flows/ingest.py
+
 import glob
 import re
 from collections.abc import Iterable

@@ -5,6 +5,8 @@ A row whose key is new, or whose content differs from what is stored, is accepte
 rows give the same bytes.
 """
 
+from __future__ import annotations  # see flows/ingest.py
+
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
