@@ -59,7 +59,7 @@ def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
     use[:m] /= problem.redemption_unit
     finite = np.isfinite(problem.limit)
     worth = math.fsum(vector[finite] * problem.limit[finite])
-    paid = math.fsum(vector * use) + math.fsum(problem.limits.message_cost * use[m + funders :])
+    paid = float((vector * use).sum() + (problem.limits.message_cost * use[m + funders :]).sum())
     return Evaluation(earned + worth + ROUNDING * (earned + worth + paid), use)
 
 
@@ -94,7 +94,7 @@ def _descend(problem: Prepared, passes: int, start: Floats, step: float) -> Boun
     limited = np.isfinite(problem.limit) & (problem.limit > 0)
     per_limit = np.where(limited, problem.limit, 1.0)
     fixed = np.where(problem.limit == 0, problem.highest, 0.0)
-    scale, ceiling = problem.scale, problem.highest / problem.scale
+    scale, ceiling = problem.scale, np.minimum(problem.highest / problem.scale, 1e300)
     price = np.minimum(start / scale, ceiling)
     slope, square = np.zeros(len(scale)), np.zeros(len(scale))
     best, best_vector = math.inf, fixed

@@ -221,6 +221,18 @@ def left_for(j, p1, terms, counting, quota, budget):
 
 
 @compiled
+def strike_unfit(count, growth, offer, p0, terms, counting, quota, budget, worths, spots):
+    """Takes out of those left all that the remaining quotas and budgets do not allow. Returns how many are left."""
+    kept = 0
+    for t in range(count):
+        worths[kept], spots[kept] = worths[t], spots[t]
+        j = np.intp(offer[spots[t]])
+        p1 = raised(np.float64(p0[spots[t]]), terms[j, growth])
+        kept += left_for(j, p1, terms, counting, quota, budget)
+    return kept
+
+
+@compiled
 def take(j, p1, sign, terms, counting, quota, budget):
     """Take one of offer j from what remains, or give it back (sign −1)."""
     quota_kind, funder, redemption_unit = counting
@@ -289,14 +301,15 @@ def serve(i, row, terms, rules, counting, left, made, worths, spots, drawn):
             e, worth = spots[t], worths[t]
             j = np.intp(offer[e])
             p1 = raised(np.float64(p0[e]), terms[j, growth])
-            fits = left_for(j, p1, terms, counting, quota, budget)
-            if fits:
-                take(j, p1, 1, terms, counting, quota, budget)
-                together += worth
-                drawn[c, count] = e
-                count += 1
+            if not left_for(j, p1, terms, counting, quota, budget):
+                remaining = strike_unfit(remaining, growth, offer, p0, terms, counting, quota, budget, worths, spots)
+                continue
+            take(j, p1, 1, terms, counting, quota, budget)
+            together += worth
+            drawn[c, count] = e
+            count += 1
             remaining = strike(remaining, t, worths, spots)
-            if grouped and fits:
+            if grouped:
                 remaining = strike_group(remaining, j, offer, worths, spots, group)
         for t in range(count):
             j = np.intp(offer[drawn[c, t]])

@@ -33,7 +33,7 @@ class Counters:
         quota, budget, capacity = np.split(problem.limit, [m, m + funders])
         self.problem = problem
         self.left = (
-            _whole(quota * problem.redemption_unit),
+            _whole(quota, problem.redemption_unit),
             _whole(budget) if funders else np.full(1, UNLIMITED),
             _whole(capacity),
         )
@@ -51,8 +51,8 @@ def nothing_made(problem: Prepared) -> Made:
     return np.full(n, -1, dtype=np.int8), np.full((n, most), -1, dtype=np.int64)
 
 
-def _whole(limit: Floats) -> Ints:
-    return np.floor(np.minimum(limit, float(UNLIMITED))).astype(np.int64)
+def _whole(limit: Floats, unit: float = 1.0) -> Ints:
+    return np.floor(np.minimum(limit, float(UNLIMITED) / unit) * unit).astype(np.int64)
 
 
 def recover(problem: Prepared, prices: Prices, seed: int) -> Chosen:
