@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from flows import console, server, views
+from flows import console, server
 from flows.settings import Settings, load_settings
 from flows.workspace import RunError, Workspace, open_workspace
 from recsys.tables import InputError
@@ -74,8 +74,6 @@ def run(arguments: Sequence[str]) -> int:
     except RunError as error:
         console.complain(str(error))
         return 1
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -121,6 +119,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """A Harbolnas, a Lebaran and a cashback campaign on a year of real purchases, judged by what was bought after."""
+    from flows import views
     from flows.demo import run_demo
 
     with at_work("demo", as_json):
@@ -159,6 +158,7 @@ def init(
 @app.command()
 def status(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """Each table's rows, age, last ingest and quarantine; the model that serves; the runs."""
+    from flows import views
     from flows.status import workspace_status
 
     place, settings = opened(workspace)
@@ -170,6 +170,7 @@ def status(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 def ingest(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """Take in what is new from the sources of larisma.toml; bad rows go to quarantine with a reason."""
     place, settings = opened(workspace)
+    from flows import views
     from flows.sources import find_files
 
     for name, sources in settings.sources.items():  # a file that is not there is said before a server is started
@@ -191,6 +192,7 @@ def train(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = False)
     """Fit the models, let the best by held-out purchases serve, refuse one that is worse than what serves."""
     _, settings = opened(workspace)
     at = instant(as_of, settings.timezone)
+    from flows import views
     from flows.train import train as flow
 
     with at_work("train", as_json):
@@ -207,6 +209,7 @@ def train(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = False)
 @app.command()
 def evaluate(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Every model on purchases held out in time, with 95% intervals; changes nothing."""
+    from flows import views
     from flows.train import evaluate_models
 
     place, settings = opened(workspace)
@@ -270,6 +273,7 @@ def score(
 @campaign_app.command("list")
 def campaign_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """The campaigns of the workspace, when they fire next, and what they may spend."""
+    from flows import views
     from flows.campaign_files import list_campaigns
 
     place, _ = opened(workspace)
@@ -288,6 +292,7 @@ def campaign_check(
     as_json: AsJson = False,
 ) -> None:
     """Check campaign files by themselves and against the data: scopes, audience, words."""
+    from flows import views
     from flows.campaign_files import check_campaigns
 
     place, settings = opened(workspace)
@@ -311,6 +316,7 @@ def decide(
     """Choose who gets which offer of a campaign, write the messages and the report."""
     place, settings = opened(workspace)
     at = instant(as_of, settings.timezone)
+    from flows import views
     from flows.campaign_files import find_campaign
 
     find_campaign(place, campaign)  # faults of its file are said before a server is started
@@ -333,6 +339,7 @@ def explain(
     campaign: str, customer: str, workspace: Folder = HERE, language: Language = None, as_json: AsJson = False
 ) -> None:
     """What each offer was worth for one customer, and why it was or was not chosen."""
+    from flows import views
     from flows.explain import explain_decision
 
     place, settings = opened(workspace)
