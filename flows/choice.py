@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,10 @@ from flows.worth import BASKET_DAYS, fit_rates, limit_arrays, offer_arrays, past
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What was known as of the decision. purchases: net of returns."""
+    """What was known as of the decision. purchases: net of returns.
+
+    inputs: table → {"rows", "sha256"} of what was read, before returns were taken off; for the manifest.
+    """
 
     customers: pa.Table
     items: pa.Table
@@ -30,6 +34,7 @@ class Known:
     consents: pa.Table
     service_cases: pa.Table
     silences: pa.Table
+    inputs: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,13 +19,14 @@ from flows.considered import considered_table, losing_counts
 from flows.instants import flow_instant
 from flows.messages import render_messages
 from flows.report import write_report
-from flows.run import decisions_table, look_back, run_manifest, sample_messages
+from flows.run import decisions_table, left_out_table, look_back, run_manifest, sample_messages
 from flows.settings import Settings, load_settings
 from flows.workspace import (
     Workspace,
     open_workspace,
     publishing,
     read_table,
+    table_digest,
     write_json,
     write_parquet,
     write_parquet_blocks,
@@ -34,6 +35,8 @@ from recsys.interactions import net_purchases
 from recsys.tables import InputError
 
 log = logging.getLogger("larisma")
+
+KNOWN = ("customers", "items", "purchases", "consents", "service_cases", "silences")
 
 
 def decide_campaign(
@@ -69,7 +72,9 @@ def decide_campaign(
     choice = choose(campaign, known, audience, champion, as_of, settings)
     decisions = decisions_table(campaign, occurrence, champion, known, choice)
     considered = considered_table(campaign, choice)
-    manifest = run_manifest(workspace, settings, campaign, occurrence, champion, audience, choice, decisions, as_of)
+    manifest = run_manifest(
+        workspace, settings, campaign, occurrence, champion, known, audience, choice, decisions, as_of
+    )
     manifest["losing_reasons"] = losing_counts(considered)
     if hindsight:
         log.info("looking at what was bought afterwards")
@@ -79,7 +84,7 @@ def decide_campaign(
         log.info("writing messages")
         write_parquet(folder / "decisions.parquet", decisions)
         write_parquet(folder / "considered.parquet", considered)
-        write_parquet(folder / "left_out.parquet", audience.left_out)
+        write_parquet(folder / "left_out.parquet", left_out_table(audience, choice))
         blocks = render_messages(
             campaign,
             decisions,
@@ -99,10 +104,11 @@ def decide_campaign(
 
 def read_known(workspace: Workspace, as_of: datetime) -> Known:
     """Every table as of an instant. Raises InputError where there are no customers to decide for."""
-    tables = {name: read_table(workspace, name, as_of=as_of) for name in Known.__dataclass_fields__}
+    tables = {name: read_table(workspace, name, as_of=as_of) for name in KNOWN}
     if not tables["customers"].num_rows:
         raise InputError("customers: there are none yet; add [sources.customers] to larisma.toml and ingest")
-    return Known(**{**tables, "purchases": net_purchases(tables["purchases"], as_of)})
+    inputs = {name: {"rows": table.num_rows, "sha256": table_digest(table)} for name, table in tables.items()}
+    return Known(**{**tables, "purchases": net_purchases(tables["purchases"], as_of)}, inputs=inputs)
 
 
 @flow(name="decide")

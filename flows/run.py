@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.sparse import csr_matrix, diags_array
 
 from campaigns.audience import Audience
 from campaigns.calendar import Occurrence
@@ -20,13 +21,15 @@ from campaigns.tables import CHANNELS, COST, DECISIONS
 from campaigns.value import written_value
 from flows.champion import Champion
 from flows.choice import Arm, Choice, Known
+from flows.recommend import may_be_offered
 from flows.settings import Settings
-from flows.workspace import Workspace, checksum, read_catalog, write_text
+from flows.workspace import Workspace, checksum, write_text
 from recsys.interactions import net_purchases
 from recsys.scoring import reasons, top_items_for_pairs
 
 ITEMS_PER_OFFER = 4
 SAMPLES = 3  # of each channel and language
+CONTROL, NOTHING = "control group", "no offer worth sending"  # why people of the audience are not addressed
 
 
 def decisions_table(
@@ -45,7 +48,11 @@ def _arm_decisions(
     people = arm.people.take(chosen.customer)
     rows = serving.matrix.customer_rows(people["customer_id"].combine_chunks())
     scopes = scope_matrix(campaign.offers, known.items, serving.matrix.items)
-    top = top_items_for_pairs(serving.model, rows, chosen.offer, scopes, ITEMS_PER_OFFER)
+    shown = diags_array(may_be_offered(known.items, serving.matrix.items).astype(np.float32)) @ scopes
+    top = top_items_for_pairs(serving.model, rows, chosen.offer, csr_matrix(shown), ITEMS_PER_OFFER)
+    why = np.full(len(rows), "popular", object)  # also where the model knows none of the offer's items
+    known_to_model = np.flatnonzero(top[:, 0] >= 0)
+    why[known_to_model] = reasons(serving.model, serving.matrix, rows, known_to_model, top[known_to_model, 0])
     names = serving.matrix.items.to_pylist()
     places: dict[str, list[tuple[str, int]]] = {channel: _places(campaign, channel) for channel in campaign.channels}
     placed = [places[CHANNELS[c]][p - 1] for c, p in zip(chosen.channel, chosen.position, strict=True)]
@@ -64,7 +71,7 @@ def _arm_decisions(
         "propensity": pa.array(arm.candidates.p0[chosen.pair].astype(np.float64)),
         "value": pa.array(written_value(chosen.value)),
         "costs": pa.array([_costs(choice.funders, row) for row in chosen.costs], pa.list_(COST)),
-        "reason": pa.array(reasons(serving.model, serving.matrix, rows, np.arange(len(rows)), top[:, 0]), pa.string()),
+        "reason": pa.array(why, pa.string()),
     }
     return pa.table([columns[name] for name in DECISIONS.schema.names], schema=DECISIONS.schema)
 
@@ -80,6 +87,17 @@ def _costs(funders: Sequence[str], amounts: Sequence[int]) -> list[dict[str, Any
     return [{"funder": name, "amount": int(amount)} for name, amount in zip(funders, amounts, strict=True) if amount]
 
 
+def left_out_table(audience: Audience, choice: Choice) -> pa.Table:
+    """customer_id and reason of everybody who is not addressed: the funnel's steps one by one, in order of customer."""
+    treated = choice.treatment.people["customer_id"]
+    idle = np.ones(len(treated), np.bool_)
+    idle[choice.treatment.chosen.customer] = False
+    parts = [audience.left_out]
+    for reason, people in ((CONTROL, choice.control.people["customer_id"]), (NOTHING, treated.filter(pa.array(idle)))):
+        parts.append(pa.table({"customer_id": people, "reason": pa.array([reason] * len(people), pa.string())}))
+    return pa.concat_tables(parts).sort_by("customer_id")
+
+
 # --- the manifest ----------------------------------------------------------------------------------------------------
 
 
@@ -89,6 +107,7 @@ def run_manifest(
     campaign: Campaign,
     occurrence: Occurrence,
     champion: Champion,
+    known: Known,
     audience: Audience,
     choice: Choice,
     decisions: pa.Table,
@@ -98,7 +117,6 @@ def run_manifest(
     solution, chosen = choice.solution, choice.treatment.chosen
     addressed = len(np.unique(chosen.customer))
     *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
-    catalog = read_catalog(workspace)
     certificate = solution.certificate
     return {
         "campaign": {
@@ -115,10 +133,10 @@ def run_manifest(
         "seed": settings.train.seed,
         "model": {"id": champion.id, "name": champion.name, **champion.manifest["metrics"]},
         "code": version("larisma"),
-        "inputs": {name: {"rows": entry["rows"], "sha256": entry["sha256"]} for name, entry in catalog.items()},
+        "inputs": known.inputs,
         "funnel": [
             *([reason, people] for reason, people in left_out),
-            ["no offer worth sending", choice.treatment.people.num_rows - addressed],
+            [NOTHING, choice.treatment.people.num_rows - addressed],
             ["addressed", addressed],
         ],
         "channels": {

@@ -1,6 +1,5 @@
 """Fit every model at a cut in time, let the best at what was bought since serve, and refuse one that is no good."""
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from scipy.sparse import csr_matrix
 from flows.champion import Champion, load_champion, publish_champion
 from flows.instants import flow_instant
 from flows.settings import Settings, Train, load_settings, window
-from flows.workspace import RunError, Workspace, open_workspace, read_table
+from flows.workspace import RunError, Workspace, open_workspace, read_table, table_digest
 from recsys.artifact import ArtifactError, not_finite
 from recsys.baselines import fit_frequency, fit_popularity
 from recsys.evaluation import Scorer, evaluate, hold_out, mean_of, split_metric, translated
@@ -96,7 +95,7 @@ def train_models(workspace: Workspace, settings: Settings, as_of: datetime) -> d
         "customers": len(matrix.customers),
         "items": len(matrix.items),
         "settings": settings.train.model_dump(mode="json"),
-        "inputs": {"purchases": {"rows": purchases.num_rows, "sha256": _digest(purchases)}},
+        "inputs": {"purchases": {"rows": purchases.num_rows, "sha256": table_digest(purchases)}},
         "code": version("larisma"),
     }
     log.info("publishing")
@@ -206,14 +205,6 @@ def _whole_seconds(as_of: datetime) -> datetime:
     if as_of.tzinfo is None:
         raise InputError(f"as-of instant {as_of}: expected a time zone, such as {as_of.isoformat()}+07:00")
     return as_of.astimezone(UTC).replace(microsecond=0)
-
-
-def _digest(table: pa.Table) -> str:
-    """SHA-256 of a table's rows, however they were laid out in files."""
-    digest = hashlib.sha256()
-    for batch in table.combine_chunks().to_batches(max_chunksize=1 << 16):
-        digest.update(batch.serialize())
-    return digest.hexdigest()
 
 
 # --- as a Prefect flow -----------------------------------------------------------------------------------------------

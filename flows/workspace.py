@@ -104,6 +104,14 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def table_digest(table: pa.Table) -> str:
+    """SHA-256 of a table's rows in their order, however they were laid out in files."""
+    digest = hashlib.sha256()
+    for batch in table.combine_chunks().to_batches(max_chunksize=1 << 16):
+        digest.update(batch.serialize())
+    return digest.hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Replaces a file in one step, durably."""
     path.parent.mkdir(parents=True, exist_ok=True)

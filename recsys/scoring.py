@@ -106,7 +106,8 @@ def _membership(matrix: csr_matrix, rows: Rows, columns: Rows) -> NDArray[np.boo
 def reasons(model: Recommender, matrix: InteractionMatrix, rows: Rows, at: Rows, items: Rows) -> list[str]:
     """One reason per (rows[at], item); at is in rising order."""
     found: list[str] = []
-    for k, group in enumerate(np.split(items, np.searchsorted(at, np.arange(1, len(rows))))):
+    groups = np.split(items, np.searchsorted(at, np.arange(1, len(rows)))) if len(rows) else []
+    for k, group in enumerate(groups):
         past, share = model.contributions(int(rows[k]), group)
         if not len(past):
             found += ["popular"] * len(group)
