@@ -29,18 +29,20 @@ RECORD = "demo.json"
 
 
 def run_demo(root: Path, *, fresh: bool = False) -> dict[str, Any]:
-    """Makes the demo's workspace and decides its campaigns; a finished one is served as it is.
+    """Makes the demo's workspace and decides its campaigns; a finished one is served as it is, a broken-off one made anew.
 
     Returns {"ran": bool, "reports": paths, "customer": one who was addressed, "campaigns": {id: manifest}}.
-    Raises InputError if root holds something else than a demo.
+    Raises InputError, and touches nothing, if root holds something that no demo has put there.
     """
     record = root / RECORD
-    if root.exists() and not fresh and record.exists():
-        return {**read_json(record), "ran": False}
-    if root.exists():
-        if not (root / "sources").is_dir() and any(root.iterdir()):
-            raise InputError(f"{root}: not a demo's folder, so it is left alone; choose another with --workspace")
+    if record.is_file():
+        found = read_json(record)
+        if found["finished"] and not fresh:
+            return {**found, "ran": False}
         shutil.rmtree(root)
+    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(f"{root}: not a demo's folder, so it is left alone; choose another with --workspace")
+    write_json(record, {"finished": False})
     write_demo_sources(root, seed=SEED)
     runs = demo(str(root))
     workspace = Workspace(root)
@@ -48,7 +50,12 @@ def run_demo(root: Path, *, fresh: bool = False) -> dict[str, Any]:
         str(workspace.run(name, runs[name]["occurrence"]) / "report.html")
         for name in ("harbolnas", "lebaran", "cashback")
     ]
-    result = {"reports": reports, "customer": addressed_customer(workspace, runs["harbolnas"]), "campaigns": runs}
+    result = {
+        "finished": True,
+        "reports": reports,
+        "customer": addressed_customer(workspace, runs["harbolnas"]),
+        "campaigns": runs,
+    }
     write_json(record, result)
     return {**result, "ran": True}
 

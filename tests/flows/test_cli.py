@@ -258,7 +258,12 @@ def no_demo(monkeypatch):
 def test_a_finished_demo_is_served_from_what_is_there(shop, capsys, tmp_path, no_demo):
     root = tmp_path / "demo"
     root.mkdir()
-    record = {"reports": ["a.html", "b.html"], "customer": "c1", "campaigns": {"panen": shop.manifest}}
+    record = {
+        "finished": True,
+        "reports": ["a.html", "b.html"],
+        "customer": "c1",
+        "campaigns": {"panen": shop.manifest},
+    }
     write_json(root / "demo.json", record)
     before = folder_digest(root)
     code, out, _ = call(capsys, "demo", "--workspace", root)
@@ -273,9 +278,22 @@ def test_a_finished_demo_is_served_from_what_is_there(shop, capsys, tmp_path, no
 @pytest.mark.parametrize("more", [[], ["--fresh"]])
 def test_a_folder_that_holds_something_else_is_left_alone(capsys, tmp_path, no_demo, more):
     (tmp_path / "larisma.toml").write_text("")
-    (tmp_path / "skripsi.txt").write_text("a year's work")
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "purchases.csv").write_text("a year's work")
     before = folder_digest(tmp_path)
     code, out, err = call(capsys, "demo", *more, "--workspace", tmp_path)
     assert (code, out) == (2, "")
     assert "not a demo's folder, so it is left alone" in err
     assert folder_digest(tmp_path) == before
+
+
+def test_a_demo_that_was_broken_off_is_made_anew(monkeypatch, tmp_path):
+    root, made = tmp_path / "demo", []
+    monkeypatch.setattr(flows.demo, "write_demo_sources", lambda folder, seed: made.append(folder))
+    monkeypatch.setattr(flows.demo, "demo", lambda folder: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            flows.demo.run_demo(root)
+        assert not (root / "half").exists()
+        (root / "half").write_text("left by the crash")
+    assert made == [root, root]
