@@ -29,7 +29,7 @@ RECORD = "demo.json"
 
 
 def run_demo(root: Path, *, fresh: bool = False) -> dict[str, Any]:
-    """Makes the demo's workspace and decides its campaigns; a finished one is served as it is, a broken-off one made anew.
+    """Makes the demo's workspace and decides its campaigns; a finished one is served as it is, half of one made anew.
 
     Returns {"ran": bool, "reports": paths, "customer": one who was addressed, "campaigns": {id: manifest}}.
     Raises InputError, and touches nothing, if root holds something that no demo has put there.

@@ -1,0 +1,61 @@
+"""What the README and the pages promise: every command parses, every example loads."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from campaigns.spec import load_campaign
+from flows.cli import app
+from flows.settings import Settings
+
+PROJECT = Path(__file__).parents[1]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT[page], re.MULTILINE | re.DOTALL)
+
+
+def promised_commands():
+    for page, text in TEXT.items():
+        in_blocks = [line.partition("#")[0] for block in blocks(page, "") for line in block.splitlines()]
+        in_prose = re.findall(r"`(larisma [^`]*)`", text)
+        for line in [*in_blocks, *in_prose]:
+            for command in re.split(r"&&", line):
+                words = shlex.split(command)
+                start = next((k for k, word in enumerate(words) if word.endswith("larisma")), None)
+                if start is not None and len(words) > start + 1:
+                    yield pytest.param(words[start + 1 :], id=f"{page}: {' '.join(words[start + 1 :])}")
+
+
+@pytest.mark.parametrize("words", list(promised_commands()))
+def test_a_command_on_the_pages_is_one_that_larisma_takes(words):
+    command = get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    if words == ["--help"]:
+        return
+    missing_is_fine = {} if words else {"resilient_parsing": True}  # prose names a command without its arguments
+    command.make_context("larisma", list(words), **missing_is_fine)
+
+
+def test_the_example_campaign_on_the_campaigns_page_has_no_fault():
+    (example,) = blocks("campaigns.md", "yaml")
+    assert load_campaign(Path("harbolnas.yaml"), example).id == "harbolnas"
+
+
+def test_the_settings_on_the_readme_are_settings():
+    (example,) = blocks("README.md", "toml")
+    assert Settings(**tomllib.loads(example)).sources["purchases"][0].columns["item_id"] == "sku"
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_a_link_within_the_project_leads_somewhere(page):
+    folder = next(path.parent for path in PAGES if path.name == page)
+    links = re.findall(r"\]\((?!http|#)([^)#]+)\)", TEXT[page])
+    assert [link for link in links if not (folder / link).exists()] == []
