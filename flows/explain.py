@@ -10,6 +10,7 @@ from campaigns.calendar import occurrence_instant
 from flows.campaign_files import find_campaign
 from flows.considered import BEATEN, CHOSEN
 from flows.report_words import Words, load_words
+from flows.run import CONTROL, NOTHING, file_name
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json, write_text
 from recsys.tables import InputError
@@ -66,11 +67,12 @@ def explain_decision(
     words = load_words(language, settings.timezone)
     run, texts = last_run(workspace, campaign_id), TEXTS[language]
     manifest, campaign = read_json(run / "manifest.json"), find_campaign(workspace, campaign_id)
-    titles = {offer.id: offer.text.get(language, offer.text["id"]).title for offer in campaign.offers}
+    titles = {offer["offer_id"]: offer["title"] for offer in manifest["offers"]}  # some may have left the file since
+    titles |= {offer.id: offer.text.get(language, offer.text["id"]).title for offer in campaign.offers}
     considered, decisions, left_out = (
         rows_of(run / f"{name}.parquet", customer) for name in ("considered", "decisions", "left_out")
     )
-    if not (considered or decisions or left_out):
+    if not (decisions or left_out):
         raise InputError(
             f"customer {customer!r}: not among the customers of {campaign_id} {manifest['occurrence']}; "
             f"larisma status --workspace {workspace.root} shows what is known"
@@ -110,22 +112,23 @@ def paragraph(
     titles: dict[str, str],
 ) -> str:
     given = ", ".join(f"“{titles[row['offer_id']]}”" for row in decisions)
-    if left_out:
-        return texts["left_out"].format(customer=customer, reason=words.reason(left_out[0]["reason"]).lower())
-    window = texts["window"].format(days=manifest["window_days"])
-    if any(row["arm"] == "control" for row in [*considered, *decisions]):
+    reason = left_out[0]["reason"] if left_out else None
+    if reason is None:
+        said = texts["addressed"].format(
+            customer=customer,
+            offers=given,
+            channel=decisions[0]["channel"],
+            date=words.date(occurrence_instant(manifest["occurrence"])),
+            value=words.rupiah(sum(row["value"] for row in decisions)),
+        )
+    elif reason == CONTROL:
         ghost = texts["ghost"].format(offers=given) if given else texts["no_ghost"]
-        return f"{texts['control'].format(customer=customer, ghost=ghost)} {window}"
-    if not decisions:
-        return f"{texts['nothing'].format(customer=customer)} {window}"
-    said = texts["addressed"].format(
-        customer=customer,
-        offers=given,
-        channel=decisions[0]["channel"],
-        date=words.date(occurrence_instant(manifest["occurrence"])),
-        value=words.rupiah(sum(row["value"] for row in decisions)),
-    )
-    return f"{said} {window}"
+        said = texts["control"].format(customer=customer, ghost=ghost)
+    elif reason == NOTHING:
+        said = texts["nothing"].format(customer=customer)
+    else:
+        said = texts["left_out"].format(customer=customer, reason=words.reason(reason).lower())
+    return f"{said} {texts['window'].format(days=manifest['window_days'])}" if considered else said
 
 
 def preview_messages(workspace: Workspace, campaign_id: str, customer: str, out: Path) -> list[str]:
@@ -142,7 +145,7 @@ def preview_messages(workspace: Workspace, campaign_id: str, customer: str, out:
         )
     wrote = []
     for message in messages:
-        name = f"{campaign_id}-{customer}-{message['channel']}"
+        name = f"{campaign_id}-{file_name(customer)}-{message['channel']}"
         files = {".html": message["body_html"], ".txt": message["body_text"], ".json": message["payload"]}
         for ending, content in files.items():
             if content:

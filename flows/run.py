@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array
 
 from campaigns.audience import Audience
@@ -29,7 +31,8 @@ from recsys.scoring import reasons, top_items_for_pairs
 
 ITEMS_PER_OFFER = 4
 SAMPLES = 3  # of each channel and language
-CONTROL, NOTHING = "control group", "no offer worth sending"  # why people of the audience are not addressed
+# Why people of the audience are not addressed.
+CONTROL, NOT_ELIGIBLE, NOTHING = "control group", "no eligible offer", "no offer worth sending"
 
 
 def decisions_table(
@@ -90,12 +93,23 @@ def _costs(funders: Sequence[str], amounts: Sequence[int]) -> list[dict[str, Any
 def left_out_table(audience: Audience, choice: Choice) -> pa.Table:
     """customer_id and reason of everybody who is not addressed: the funnel's steps one by one, in order of customer."""
     treated = choice.treatment.people["customer_id"]
-    idle = np.ones(len(treated), np.bool_)
-    idle[choice.treatment.chosen.customer] = False
+    not_eligible, nothing = unaddressed(choice.treatment)
     parts = [audience.left_out]
-    for reason, people in ((CONTROL, choice.control.people["customer_id"]), (NOTHING, treated.filter(pa.array(idle)))):
+    for reason, people in (
+        (CONTROL, choice.control.people["customer_id"]),
+        (NOT_ELIGIBLE, treated.filter(pa.array(not_eligible))),
+        (NOTHING, treated.filter(pa.array(nothing))),
+    ):
         parts.append(pa.table({"customer_id": people, "reason": pa.array([reason] * len(people), pa.string())}))
     return pa.concat_tables(parts).sort_by("customer_id")
+
+
+def unaddressed(arm: Arm) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which people of an arm may get no offer at all, and which may but get none."""
+    idle = np.ones(arm.people.num_rows, np.bool_)
+    idle[arm.chosen.customer] = False
+    may = arm.may_get.any(axis=1)
+    return idle & ~may, idle & may
 
 
 # --- the manifest ----------------------------------------------------------------------------------------------------
@@ -116,6 +130,7 @@ def run_manifest(
     """All that the report draws on and that says how to make the run again; plain JSON, no clock of its own."""
     solution, chosen = choice.solution, choice.treatment.chosen
     addressed = len(np.unique(chosen.customer))
+    not_eligible, nothing = (int(people.sum()) for people in unaddressed(choice.treatment))
     *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
     certificate = solution.certificate
     return {
@@ -136,7 +151,8 @@ def run_manifest(
         "inputs": known.inputs,
         "funnel": [
             *([reason, people] for reason, people in left_out),
-            [NOTHING, choice.treatment.people.num_rows - addressed],
+            *([[NOT_ELIGIBLE, not_eligible]] if not_eligible else []),
+            [NOTHING, nothing],
             ["addressed", addressed],
         ],
         "channels": {
@@ -231,5 +247,10 @@ def sample_messages(folder: Path) -> pa.Table:
     table = pq.read_table(path, filters=[("message_id", "in", chosen)]) if chosen else pq.read_table(path)
     for row in table.to_pylist():
         if row["body_html"]:
-            write_text(folder / "mails" / f"{row['language']}-{row['customer_id']}.html", row["body_html"])
+            write_text(folder / "mails" / f"{row['language']}-{file_name(row['customer_id'])}.html", row["body_html"])
     return table
+
+
+def file_name(customer_id: str) -> str:
+    """An id as a part of a file's name; ids are the retailer's own and may hold anything, slashes among it."""
+    return quote(customer_id, safe=" @")

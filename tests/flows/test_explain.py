@@ -1,0 +1,186 @@
+"""Of every customer of a run it is said why they got what they got, and what they are sent can be seen."""
+
+import json
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from campaigns.words import rupiah
+from flows.explain import explain_decision, preview_messages
+from recsys.tables import InputError
+
+
+def explained(shop, customer, language="id"):
+    return explain_decision(shop.workspace, shop.settings, "panen", customer, language)
+
+
+def first(shop, table, **only):
+    return shop.rows(table, **only)[0]["customer_id"]
+
+
+@pytest.mark.parametrize(
+    ("language", "starts", "date", "chosen"),
+    [
+        ("id", "Pelanggan {} mendapat “", "dikirim 8 Desember 2017", "dipilih"),
+        ("en", "Customer {} gets “", "sent on 8 December 2017", "chosen"),
+    ],
+)
+def test_an_addressed_customer_is_told_the_offers_the_day_and_the_value(shop, language, starts, date, chosen):
+    customer = first(shop, "messages", channel="email")
+    given = shop.rows("decisions", customer_id=customer)
+    found = explained(shop, customer, language)
+    assert found["text"].startswith(starts.format(customer))
+    assert date in found["text"]
+    if language == "id":
+        assert rupiah(sum(row["value"] for row in given)) in found["text"]
+    assert {row["offer_id"] for row in found["offers"] if row["reason"] == chosen} == {row["offer_id"] for row in given}
+    assert len(found["header"]) == len(found["offers"][0])
+
+
+def test_offers_come_with_their_worth_best_first_and_every_loser_has_a_reason_in_words(shop):
+    considered = shop.rows("considered")
+    for customer in {row["customer_id"] for row in considered}:
+        found = explained(shop, customer)["offers"]
+        values = [row["value"] for row in found]
+        assert values == sorted(values, reverse=True)
+        assert len(found) == sum(row["customer_id"] == customer for row in considered)
+        assert all(row["reason"] and row["title"] for row in found)
+        assert not any(row["reason"].startswith(("beaten by", "budget of", "quota of")) for row in found)
+
+
+def test_a_control_is_told_of_the_ghost_and_that_nothing_is_sent(shop):
+    ghost = first(shop, "decisions", arm="control")
+    text = explained(shop, ghost)["text"]
+    assert text.startswith(f"Pelanggan {ghost} ada di kelompok kontrol, jadi tidak dikirimi apa pun; tanpa itu ia akan")
+    assert (
+        "is in the control group and is sent nothing; otherwise it would have been “"
+        in (explained(shop, ghost, "en")["text"])
+    )
+    ghosts = {row["customer_id"] for row in shop.rows("decisions", arm="control")}
+    others = [row["customer_id"] for row in shop.rows("left_out", reason="control group")]
+    without = next(customer for customer in others if customer not in ghosts)
+    assert "tidak ada penawaran yang layak" in explained(shop, without)["text"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("outside the audience", "di luar sasaran kampanye"),
+        ("silence", "masa hening"),
+        ("open complaint", "keluhan belum selesai"),
+        ("no consent", "tanpa persetujuan"),
+        ("no address", "tanpa alamat atau token"),
+    ],
+)
+def test_who_is_left_out_is_told_the_first_reason(shop, reason, said):
+    customer = first(shop, "left_out", reason=reason)
+    found = explained(shop, customer)
+    assert found["text"] == f"Pelanggan {customer} tidak dihubungi: {said}."
+    assert found["offers"] == []
+    assert explained(shop, customer, "en")["text"].startswith(f"Customer {customer} is not written to: ")
+
+
+def test_who_is_worth_no_message_is_told_so_with_what_each_offer_lacked(shop):
+    customer = first(shop, "left_out", reason="no offer worth sending")
+    found = explained(shop, customer)
+    assert "tidak ada penawaran yang layak dikirim kepadanya" in found["text"]
+    assert found["offers"]
+    assert "no offer is worth sending to them" in explained(shop, customer, "en")["text"]
+
+
+def test_who_may_get_none_of_the_offers_is_told_so(copied):
+    """All offers are for gold customers; those of silver are in the audience."""
+    path = copied.workspace.campaigns / "panen.yaml"
+    text = path.read_text()
+    for offer in ("kopi", "teh", "semua"):
+        text = text.replace(f"  - id: {offer}\n", f"  - id: {offer}\n    eligibility: \"tier = 'gold'\"\n")
+    path.write_text(text)
+    run = copied.decide()
+    silver = first(run, "left_out", reason="no eligible offer")
+    assert explained(run, silver)["text"] == (
+        f"Pelanggan {silver} tidak dihubungi: tidak memenuhi syarat penawaran mana pun."
+    )
+    assert ["no eligible offer", len(run.rows("left_out", reason="no eligible offer"))] in run.manifest["funnel"]
+
+
+def test_everybody_of_the_funnel_can_be_explained(shop):
+    people = [row["customer_id"] for table in ("left_out", "messages") for row in shop.rows(table)]
+    assert len(people) == shop.manifest["funnel"][0][1]
+    for customer in people:
+        assert explained(shop, customer)["text"].startswith(f"Pelanggan {customer} ")
+
+
+def test_a_run_is_explained_as_it_was_after_its_campaign_has_changed(shop, copied):
+    customer = next(row["customer_id"] for row in shop.rows("decisions", offer_id="semua"))
+    path = copied.workspace.campaigns / "panen.yaml"
+    text = path.read_text()
+    path.write_text(text[: text.index("  - id: semua")] + text[text.index("content:") :])
+    assert "Gratis ongkir" in explained(copied, customer)["text"]
+
+
+def test_an_unknown_customer_is_wrong_input(shop):
+    with pytest.raises(
+        InputError, match=r"customer 'nobody': not among the customers of panen 20171208t020000z; laris"
+    ):
+        explained(shop, "nobody")
+
+
+def test_a_campaign_without_a_run_is_wrong_input_that_says_what_to_do(copied):
+    (copied.workspace.root / "runs").rename(copied.workspace.root / "runs-before")
+    with pytest.raises(InputError, match=r"campaign panen: it has not been decided yet; larisma decide panen"):
+        explained(copied, "c000001")
+
+
+def test_a_language_without_words_is_wrong_input(shop):
+    with pytest.raises(InputError, match=r"language 'fr': expected id or en"):
+        explained(shop, "c000001", "fr")
+
+
+# --- the messages themselves -----------------------------------------------------------------------------------------
+
+
+def test_a_preview_is_the_message_byte_for_byte(shop, tmp_path):
+    mail = shop.rows("messages", channel="email")[0]
+    wrote = preview_messages(shop.workspace, "panen", mail["customer_id"], tmp_path / "new" / "folder")
+    assert [path.rpartition(".")[2] for path in wrote] == ["html", "txt"]
+    folder = tmp_path / "new" / "folder"
+    name = f"panen-{mail['customer_id']}-email"
+    assert (folder / f"{name}.html").read_text(encoding="utf-8") == mail["body_html"]
+    assert (folder / f"{name}.txt").read_text(encoding="utf-8") == mail["body_text"]
+
+
+def test_a_push_is_previewed_as_its_payload(shop, tmp_path):
+    push = shop.rows("messages", channel="push")[0]
+    wrote = preview_messages(shop.workspace, "panen", push["customer_id"], tmp_path)
+    payload = tmp_path / f"panen-{push['customer_id']}-push.json"
+    assert str(payload) in wrote
+    assert json.loads(payload.read_text(encoding="utf-8")) == json.loads(push["payload"])
+
+
+def test_a_preview_of_somebody_who_is_sent_nothing_says_where_the_reason_is(shop, tmp_path):
+    ghost = first(shop, "decisions", arm="control")
+    with pytest.raises(InputError, match=rf"{ghost}': panen sends them nothing; larisma explain panen {ghost}"):
+        preview_messages(shop.workspace, "panen", ghost, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_id_with_slashes_stays_within_the_folder(copied, tmp_path):
+    """Ids are the retailer's own."""
+    for name in ("customers", "purchases", "consents", "service_cases", "silences"):
+        table = pq.read_table(copied.source(name))
+        ids = pc.replace_substring(table["customer_id"], "c0000", "../../../c/")
+        place = table.column_names.index("customer_id")
+        pq.write_table(table.set_column(place, table.field("customer_id"), ids), copied.source(name))
+    for name in ("tables", "models", "runs"):
+        (copied.workspace.root / name).rename(copied.workspace.root / f"{name}-before")
+    copied.ingest()
+    copied.train()
+    run = copied.decide()
+    customer = run.rows("messages", channel="email")[0]["customer_id"]
+    assert "/" in customer
+    assert run.manifest["counts"]["messages"] > 40
+    assert {path.parent for path in run.run.rglob("*.html")} == {run.run, run.run / "mails"}
+    wrote = preview_messages(copied.workspace, "panen", customer, tmp_path / "out")
+    assert set((tmp_path / "out").iterdir()) == {Path(path) for path in wrote}
