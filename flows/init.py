@@ -1,14 +1,19 @@
 """A new workspace: larisma.toml with its columns guessed from the shop's own files, and a first campaign."""
 
+import json
+import re
 import shutil
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 
+from flows.mapping import MONEY_COLUMNS
 from flows.workspace import TABLES, Workspace, write_text
-from recsys.tables import InputError, Table
+from recsys.tables import ITEMS, InputError, Table
 
 # What shops call their columns, in letters and digits only; the first that a file has is taken.
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -31,11 +36,16 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "joined_at": ("joinedat", "registeredat", "signupdate", "tanggaldaftar"),
 }
 FIRST_CAMPAIGN = "gajian"
+SAMPLE = 1_000  # lines looked at to see how dates and amounts are written
+DAYS = ("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y", "%m/%d/%Y")
+TIMES = ("", " %H:%M", " %H:%M:%S", " %H.%M")
+GROUPED = r"(Rp\.?)?\s*([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]{1,2})?"  # Rp1.234.567,00
+DIGITS = "regexp_replace(regexp_replace({}, ',[0-9]*$', ''), '[^0-9]', '', 'g')"
 
 HEAD = """\
 # A workspace of larisma. Everything here can also be set by a variable, as LARISMA_SHOP=… or LARISMA_TRAIN__FACTORS=32.
-shop = "{shop}"
-shop_url = "https://{shop}.example"
+shop = {shop}
+shop_url = "https://{host}.example"
 language = "id"
 timezone = "Asia/Jakarta"
 
@@ -46,7 +56,7 @@ assume = []
 
 SOURCE = """
 [sources.{table}]
-path = "{path}"
+path = {path}
 
 # Our column = an SQL expression over the file's columns. A column that is not named is taken by its own name.
 [sources.{table}.columns]
@@ -64,7 +74,9 @@ def init_workspace(root: Path, sources: Mapping[str, Path | None]) -> list[str]:
         raise InputError(
             f"{workspace.settings_file}: there is a workspace here already; edit it, or choose another folder"
         )
-    text = HEAD.format(shop=root.resolve().name or "toko")
+    shop = root.resolve().name or "toko"
+    host = re.sub("[^a-z0-9]+", "-", shop.lower()).strip("-") or "toko"
+    text = HEAD.format(shop=toml(shop), host=host)
     given: dict[str, Path | None] = {name: path for name, path in sources.items() if path is not None}
     if "customers" not in given and (lines := given.get("purchases")) and guess("email", column_names(lines)):
         given["customers"] = lines  # a small shop's one file: each line also says who bought
@@ -89,18 +101,23 @@ def source_section(table: Table, path: Path | None) -> str:
     for field in table.schema:
         found = guess(field.name, columns)
         needed = not field.nullable and field.name != "line_id"
-        if found and found != field.name:
-            lines.append(f"{field.name} = '{quoted(found)}'")
-        elif not found and field.name == "kind":
+        if found:
+            expression = read_as(path, found, field)
+            if expression != field.name:
+                lines.append(f"{field.name} = {toml(expression)}")
+        elif field.name == "kind":
             lines.append(
                 "kind = \"'purchase'\"  # or, say: case when invoice like 'C%' then 'return' else 'purchase' end"
             )
-        elif not found and needed:
+        elif needed:
             lines.append(f"# {field.name} = '…'  # needed; the file has {', '.join(columns) or 'not been given'}")
-    section = SOURCE.format(table=table.name, path=shown) + "\n".join(lines) + "\n"
+    section = SOURCE.format(table=table.name, path=toml(shown)) + "\n".join(lines) + "\n"
     if table.name == "purchases":
         derived = {column: guess(column, columns) for column in ("title", "category", "price")}
-        made = [f"{column} = '{quoted(found)}'" for column, found in derived.items() if found]
+        fields = {column: ITEMS.schema.field(column) for column in derived}
+        made = [
+            f"{column} = {toml(read_as(path, found, fields[column]))}" for column, found in derived.items() if found
+        ]
         section += "\n# Items are derived from the lines, as long as there is no [sources.items].\n"
         section += "[sources.purchases.item_columns]\n" + "\n".join(made) + "\n"
     return section
@@ -110,9 +127,15 @@ def column_names(path: Path) -> list[str]:
     """A CSV's or Parquet's columns. Raises InputError naming the file."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    reader = "read_parquet(?)" if path.suffix == ".parquet" else "read_csv(?, all_varchar = true)"
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+    return [row[0] for row in ask(path, f"describe from {reader(path)}")]
+
+
+def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a query on a file. Raises InputError naming the file."""
     try:
-        return [row[0] for row in duckdb.execute(f"describe from {reader}", [str(path)]).fetchall()]
+        return duckdb.execute(query, [str(path)]).fetchall()
     except duckdb.Error as error:
         raise InputError(f"{path}: not readable as {path.suffix[1:] or 'CSV'}: {str(error).splitlines()[0]}") from error
 
@@ -124,6 +147,38 @@ def guess(column: str, names: list[str]) -> str | None:
         if candidate in plain:
             return plain[candidate]
     return None
+
+
+def read_as(path: Path | None, name: str, field: pa.Field) -> str:
+    """SQL that reads a file's column as ours: dates and amounts as they are written in Indonesia, if they all are."""
+    sql = quoted(name)
+    if path is None or not (pa.types.is_timestamp(field.type) or field.name in MONEY_COLUMNS):
+        return sql
+    values = f"(select {sql}::varchar as value from {reader(path)} where {sql} is not null limit {SAMPLE})"
+
+    def all_are(condition: str) -> bool:
+        query = f"select count(*) > 0 and coalesce(bool_and({condition}), false) from {values}"
+        return ask(path, query)[0][0]
+
+    if field.name in MONEY_COLUMNS:
+        grouped = f"regexp_full_match(value, '{GROUPED}')"
+        return DIGITS.format(sql) if all_are(grouped) and not all_are("regexp_full_match(value, '[0-9]+')") else sql
+    if all_are("try_cast(value as timestamp) is not null"):
+        return sql
+    formats = (f"{day}{time}" for day in DAYS for time in TIMES)
+    found = next((one for one in formats if all_are(f"try_strptime(value, '{one}') is not null")), None)
+    return f"strptime({sql}, '{found}')" if found else sql
+
+
+def reader(path: Path) -> str:
+    """SQL that reads a file named by a parameter, CSV as text."""
+    return "read_parquet(?)" if path.suffix == ".parquet" else "read_csv(?, all_varchar = true, header = true)"
+
+
+def toml(text: str) -> str:
+    """A text as TOML; one with quotation marks, as of SQL, without escapes where that can be."""
+    literal = '"' in text and "'" not in text and text.isprintable()
+    return f"'{text}'" if literal else json.dumps(text, ensure_ascii=False)
 
 
 def quoted(name: str) -> str:

@@ -1,0 +1,163 @@
+"""Recommendations name real reasons, never what may not be offered, and never somebody who is unknown."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.recommend import customer_ids, recommend_items, score_customers
+from flows.workspace import folder_digest, read_table
+from recsys.tables import RECOMMENDATIONS, InputError
+
+JAKARTA = ZoneInfo("Asia/Jakarta")
+NEWCOMER = "c000149"  # in customers, without a purchase
+
+
+def best(shop, customer, n=10, *, discover=False, language="id"):
+    return recommend_items(shop.workspace, shop.settings, customer, n, discover=discover, language=language)
+
+
+def bought(shop, customer):
+    lines = read_table(shop.workspace, "purchases", as_of=shop.as_of).to_pylist()
+    return [line for line in lines if line["customer_id"] == customer]
+
+
+def test_items_come_best_first_and_no_item_twice(shop):
+    found = best(shop, "c000009", 40)
+    assert [row["position"] for row in found] == list(range(1, len(found) + 1))
+    scores = [row["score"] for row in found]
+    assert scores == sorted(scores, reverse=True)
+    assert len({row["item_id"] for row in found}) == len(found)
+
+
+def test_a_repeat_says_in_how_many_orders_it_was_bought_and_when_last(shop):
+    found = [row for row in best(shop, "c000009", language="en") if row["reason"].startswith("you bought this")]
+    assert found
+    lines = bought(shop, "c000009")
+    for row in found:
+        own = [line for line in lines if line["item_id"] == row["item_id"]]
+        last = max(line["occurred_at"] for line in own).astimezone(JAKARTA)
+        orders = len({line["order_id"] for line in own})
+        assert row["reason"] == f"you bought this {orders} times, last on {last.day} {last:%B %Y}"
+
+
+def test_reasons_are_in_the_language_asked_for(shop):
+    assert any(row["reason"].startswith("sudah Anda beli ") for row in best(shop, "c000009"))
+    words = ("you bought this ", "because you bought ", "many other customers buy this")
+    assert all(row["reason"].startswith(words) for row in best(shop, "c000009", 40, language="en"))
+
+
+def test_a_discovery_is_never_something_bought_before(shop):
+    found = best(shop, "c000009", 40, discover=True)
+    assert found
+    assert {line["item_id"] for line in bought(shop, "c000009")}.isdisjoint(row["item_id"] for row in found)
+    assert any(row["reason"].startswith("karena Anda membeli Barang") for row in found)
+
+
+def test_what_may_not_be_offered_or_is_sold_out_is_never_recommended(shop):
+    customers = [f"c{k:06d}" for k in range(0, 140, 7)]
+    found = {row["item_id"] for customer in customers for row in best(shop, customer, 40)}
+    assert len(found) == 37
+    assert found.isdisjoint({"i00003", "i00004", "i00005"})  # formula, and two without stock
+
+
+def test_an_intimate_purchase_is_never_named_as_the_reason(shop):
+    """i00002, whose title is Barang 2."""
+    for customer in (f"c{k:06d}" for k in range(2, 140, 4)):  # people with a taste for its category
+        assert not any(row["reason"] == "karena Anda membeli Barang 2" for row in best(shop, customer, 40))
+
+
+def test_a_customer_without_history_gets_what_many_buy(shop):
+    found = best(shop, NEWCOMER)
+    assert len(found) == 10
+    assert {row["reason"] for row in found} == {"banyak dibeli pelanggan lain"}
+
+
+def test_an_unknown_customer_is_wrong_input_with_an_example_of_an_id(shop):
+    with pytest.raises(
+        InputError, match=r"^customer: 'nobody': no purchases and no row in customers; .* like c000000$"
+    ):
+        best(shop, "nobody")
+
+
+def test_recommending_changes_nothing(shop):
+    before = folder_digest(shop.workspace.root)
+    best(shop, "c000009")
+    assert folder_digest(shop.workspace.root) == before
+
+
+# --- lists -----------------------------------------------------------------------------------------------------------
+
+
+def listed(path, text="customer_id\nc000009\nc000001\nc000149\nc000009\n"):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_list_is_scored_once_each_alike_to_csv_and_parquet(shop, tmp_path):
+    customers = listed(tmp_path / "list.csv")
+    counts = [score_customers(shop.workspace, customers, tmp_path / f"out.{kind}", 5) for kind in ("csv", "parquet")]
+    assert counts == [{"rows": 15, "customers": 3, "without_history": 1}] * 2
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.schema.equals(RECOMMENDATIONS.schema)
+    assert table["customer_id"].to_pylist() == ["c000001"] * 5 + ["c000009"] * 5 + ["c000149"] * 5
+    lines = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == ",".join(RECOMMENDATIONS.schema.names)
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        [row["customer_id"], str(row["position"]), row["item_id"]] for row in table.to_pylist()
+    ]
+    alone = best(shop, "c000009", 5)
+    assert [row["item_id"] for row in table.to_pylist()[5:10]] == [row["item_id"] for row in alone]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "out.csv", "out.parquet"]
+
+
+def test_ids_of_a_list_are_text_also_where_they_look_like_numbers(tmp_path):
+    listed(tmp_path / "a.csv", "nama;customer_id\nSiti;007\nBudi;\nAni;12\n")
+    assert customer_ids(tmp_path / "a.csv").to_pylist() == ["007", "12"]
+    pq.write_table(pa.table({"customer_id": [12, 7, 12, None]}), tmp_path / "a.parquet")
+    assert customer_ids(tmp_path / "a.parquet").to_pylist() == ["12", "7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id\nc000001\n", "expected a column customer_id"),
+        ("", "customer_id"),
+        ("customer_id\n", "there is no customer in it"),
+        ("customer_id\nc000001\nx1\nx2\n", "customer: 2 of 3 are unknown, the first is 'x1'"),
+    ],
+)
+def test_a_bad_list_is_one_clear_line_and_writes_nothing(shop, tmp_path, text, message):
+    with pytest.raises(InputError) as error:
+        score_customers(shop.workspace, listed(tmp_path / "list.csv", text), tmp_path / "out.csv", 5)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
+
+
+@pytest.mark.parametrize(
+    ("customers", "out", "message"),
+    [
+        ("missing.csv", "out.csv", r"--customers .*missing.csv: no such file"),
+        ("list.csv", "out.xlsx", r"--out .*out.xlsx: expected a name that ends in .csv or .parquet"),
+        ("list.csv", "nowhere/out.csv", r"--out .*out.csv: there is no folder .*nowhere"),
+        ("list.parquet", "out.csv", r"--customers .*list.parquet: "),
+    ],
+)
+def test_a_wrong_path_is_named_with_its_option(shop, tmp_path, customers, out, message):
+    listed(tmp_path / "list.csv")
+    listed(tmp_path / "list.parquet", "not a Parquet file")
+    with pytest.raises(InputError, match=message):
+        score_customers(shop.workspace, tmp_path / customers, tmp_path / out, 5)
+
+
+def test_the_history_told_is_what_the_model_knew(copied):
+    """A purchase that came after the model was trained is not counted into its reasons."""
+    row = bought(copied, "c000009")[0]
+    later = [{**row, "line_id": f"n{k}", "order_id": f"n{k}"} for k in range(9)]
+    copied.append("purchases", [{**line, "occurred_at": datetime(2017, 12, 6, tzinfo=UTC)} for line in later])
+    before = best(copied, "c000009", 40)
+    copied.ingest()
+    assert best(copied, "c000009", 40) == before
