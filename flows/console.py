@@ -10,9 +10,11 @@ from rich import box
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-out = Console()
-err = Console(stderr=True)
+# Nothing that is printed is read as markup: titles and ids are the retailer's own and may hold anything.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 log = logging.getLogger("larisma")  # what the flows say they are doing; a Prefect run shows the same lines
 log.setLevel(logging.INFO)
 
@@ -22,10 +24,10 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> No
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for index, name in enumerate(header):
         numeric = bool(rows) and all(isinstance(row[index], int | float) or _looks_numeric(row[index]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, str) else number(cell) for cell in row))
-    out.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
+        table.add_row(*(Text(cell if isinstance(cell, str) else number(cell)) for cell in row))
+    out.print(title, style="bold", soft_wrap=True)
     out.print(table)
 
 
@@ -33,31 +35,30 @@ def number(value: float | None) -> str:
     """12345 → 12.345, .4213 → 0,421, 46.81 → 46,8: as people in Indonesia write them, with the decimals that matter."""
     if value is None:
         return "–"
-    decimals = (
-        0 if isinstance(value, int) or abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    )
-    return f"{value:,.{decimals}f}".translate(str.maketrans(",.", ".,"))
+    size = abs(value)
+    decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    return f"{value:{',d' if isinstance(value, int) else f',.{decimals}f'}}".translate(str.maketrans(",.", ".,"))
 
 
 def finish(wrote: str, following: Sequence[str] = ()) -> None:
     """The closing lines of every command: what it wrote, and what to do next."""
-    out.print(f"[green]✓[/green] {wrote}", highlight=False, soft_wrap=True)
+    out.print(Text.assemble(("✓", "green"), f" {wrote}"), soft_wrap=True)
     for step in following:
-        out.print(f"  next: {step}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"  next: {step}", soft_wrap=True)
 
 
 def print_json(result: Any) -> None:
-    out.print(json.dumps(result, indent=2, ensure_ascii=False), highlight=False, markup=False, soft_wrap=True)
+    out.print(json.dumps(result, indent=2, ensure_ascii=False), soft_wrap=True)
 
 
 def complain(message: str) -> None:
-    err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    err.print(message, style="red", soft_wrap=True)
 
 
 @contextmanager
 def progress(title: str, quiet: bool = False) -> Iterator[None]:
     """Shows what long work is at: the last line logged by `larisma`, and the time it has taken."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=quiet) as display:
         task = display.add_task(title, total=None)
         steps = _Steps(lambda step: display.update(task, description=f"{title}: {step}"))

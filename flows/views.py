@@ -22,9 +22,7 @@ def show_accounting(summary: Result) -> None:
         said = (
             "derived from purchases" if entry.get("derived") else f"{number(entry['read'])} read = {' + '.join(parts)}"
         )
-        out.print(
-            f"[bold]{name}[/bold]: {said}{updated}; {number(entry['rows'])} rows now", highlight=False, soft_wrap=True
-        )
+        out.print(f"{name}: {said}{updated}; {number(entry['rows'])} rows now", soft_wrap=True)
     reasons = [
         [name, reason, count] for name, entry in summary.items() for reason, count in sorted(entry["reasons"].items())
     ]
@@ -53,9 +51,7 @@ def show_status(status: Result) -> None:
             table["table"],
             table["rows"],
             day(table["newest"]),
-            f"{number(round(table['age_days']))} days{', stale' if table['stale'] else ''}"
-            if table["age_days"]
-            else "–",
+            age(table),
             day(table["last_ingest"]),
             ", ".join(f"{reason} {number(count)}" for reason, count in sorted(table["reasons"].items())) or "–",
         ]
@@ -112,7 +108,6 @@ def show_run(manifest: Result) -> None:
         f"Expected value {rupiah(round(certificate['value']))}; left on the table: at most "
         f"{rupiah(round(certificate['left_on_the_table']))} ({gap(certificate)}); "
         f"{rupiah(round(manifest['first_come']['lost']))} more than first come, first served.",
-        highlight=False,
     )
     if manifest["hindsight"]:
         show_hindsight({manifest["campaign"]["id"]: manifest})
@@ -133,7 +128,7 @@ def show_hindsight(runs: Mapping[str, Result]) -> None:
     days = {run["hindsight"]["days"] for run in runs.values()}
     title = f"Of 100 customers given an offer, in the {' or '.join(map(str, sorted(days)))} days after (95% intervals)"
     show(title, ("campaign", "given to", "bought in scope", "spent in scope"), rows)
-    out.print("It shows whether the right people were chosen, not what the promotion caused.", highlight=False)
+    out.print("It shows whether the right people were chosen, not what the promotion caused.")
 
 
 def millions(rupiah_amount: int) -> str:
@@ -161,7 +156,7 @@ def show_checked(checked: Sequence[Result]) -> None:
 
 
 def show_explanation(explanation: Result) -> None:
-    out.print(explanation["text"], highlight=False, markup=False)
+    out.print(explanation["text"])
     rows = [
         [row["offer_id"], row["title"], percent(row["propensity"]), rupiah(row["value"]), row["reason"]]
         for row in explanation["offers"]
