@@ -44,7 +44,6 @@ offers:
   - id: kopi
     benefit: {kind: percent_off, percent: 4, max_discount: 5000}
     scope: {categories: ["Dapur > Kopi"]}
-    min_spend: 20000
     funders: {retailer: 0.5, sari-murni: 0.5}
     quota: {redeemed: 9}
     uplift: 0.5

@@ -82,12 +82,23 @@ def test_who_is_left_out_is_told_the_first_reason(shop, reason, said):
     assert explained(shop, customer, "en")["text"].startswith(f"Customer {customer} is not written to: ")
 
 
-def test_who_is_worth_no_message_is_told_so_with_what_each_offer_lacked(shop):
-    customer = first(shop, "left_out", reason="no offer worth sending")
-    found = explained(shop, customer)
+def test_who_is_worth_no_message_is_told_so_with_what_each_offer_lacked(copied):
+    for stated in ("0.5", "0.4", "0.3"):
+        copied.edit_campaign(f"uplift: {stated}", "uplift: 0.01")
+    run = copied.decide()
+    customer = first(run, "left_out", reason="no offer worth sending")
+    found = explained(run, customer)
     assert "tidak ada penawaran yang layak dikirim kepadanya" in found["text"]
     assert found["offers"]
-    assert "no offer is worth sending to them" in explained(shop, customer, "en")["text"]
+    assert {row["reason"] for row in found["offers"]} == {"Nilainya tidak menutup biaya"}
+    assert "no offer is worth sending to them" in explained(run, customer, "en")["text"]
+
+
+def test_whom_a_limit_kept_out_is_told_so_with_the_limit_of_each_offer(shop):
+    customer = first(shop, "left_out", reason="limits reached")
+    found = explained(shop, customer)
+    assert found["text"].startswith(f"Pelanggan {customer} tidak dihubungi: ")
+    assert any("lebih berharga di tempat lain" in row["reason"] for row in found["offers"])
 
 
 def test_who_may_get_none_of_the_offers_is_told_so(copied):
