@@ -38,7 +38,8 @@ def _arm_considered(campaign: Campaign, choice: Choice, arm: Arm) -> pa.Table:
     pairs, solution = arm.candidates, choice.solution
     used = solution.used if arm is choice.treatment else None
     found = losing_reasons(pairs, choice.offers, choice.limits, arm.chosen, solution.prices, used)
-    people = arm.people.take(np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr)))
+    person = np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr))
+    people = arm.people.take(person)
     names = {
         (code, detail): reason_name(campaign, choice, Reason(code), detail)
         for code, detail in set(zip(found.reason.tolist(), found.detail.tolist(), strict=True))
@@ -48,7 +49,7 @@ def _arm_considered(campaign: Campaign, choice: Choice, arm: Arm) -> pa.Table:
         people["customer_id"],
         people["arm"],
         pa.array(offer_ids[pairs.offer], pa.string()),
-        pa.array(pairs.p0),
+        pa.array(arm.propensity[person, pairs.offer]),
         pa.array(written_value(best_value(pairs, choice.offers, choice.limits))),
         pa.array([names[key] for key in zip(found.reason.tolist(), found.detail.tolist(), strict=True)], pa.string()),
         pa.array(written_value(found.price)),

@@ -1,16 +1,18 @@
 """One campaign's decisions for its next occurrence, from what was known as of an instant, published as one run."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from campaigns.audience import select_audience
-from campaigns.calendar import due_occurrence
+from campaigns.calendar import Occurrence, due_occurrence
 from campaigns.message import Sender
+from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
 from flows.campaign_files import find_campaign
 from flows.champion import load_champion
@@ -79,7 +81,9 @@ def decide_campaign(
     if hindsight:
         log.info("looking at what was bought afterwards")
         after = read_table(workspace, "purchases")
-        manifest["hindsight"] = look_back(campaign, known, choice, decisions, after, as_of, settings.train.seed)
+        manifest["hindsight"] = look_back(
+            campaign, known, choice, decisions, after, occurrence.send_at, settings.train.seed
+        )
     with publishing(workspace.run(campaign.id, occurrence.name)) as folder:
         log.info("writing messages")
         write_parquet(folder / "decisions.parquet", decisions)
@@ -92,7 +96,7 @@ def decide_campaign(
             known.items,
             sender=Sender(settings.shop, settings.shop_url, settings.shop_address),
             send_at=occurrence.send_at,
-            until=as_of + timedelta(days=campaign.window_days),
+            until=offers_end(campaign, occurrence),
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         samples = sample_messages(folder)
@@ -100,6 +104,13 @@ def decide_campaign(
         write_report(folder, manifest, samples, language=settings.language)
         write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def offers_end(campaign: Campaign, occurrence: Occurrence) -> datetime:
+    """Midnight after the last of the window's days, counted from the day of sending, in the campaign's zone."""
+    zone = ZoneInfo(campaign.schedule.timezone)
+    after = occurrence.send_at.astimezone(zone).date() + timedelta(days=campaign.window_days)
+    return datetime.combine(after, time(), zone)
 
 
 def read_known(workspace: Workspace, as_of: datetime) -> Known:

@@ -11,7 +11,6 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array
 
 from campaigns.audience import Audience
@@ -32,7 +31,8 @@ from recsys.scoring import reasons, top_items_for_pairs
 ITEMS_PER_OFFER = 4
 SAMPLES = 3  # of each channel and language
 # Why people of the audience are not addressed.
-CONTROL, NOT_ELIGIBLE, NOTHING = "control group", "no eligible offer", "no offer worth sending"
+CONTROL, NOT_ELIGIBLE = "control group", "no eligible offer"  # why people of the audience are not addressed
+NOTHING, LIMITED = "no offer worth sending", "limits reached"
 
 
 def decisions_table(
@@ -71,7 +71,7 @@ def _arm_decisions(
         "item_ids": pa.array(
             [[names[item] for item in row if item >= 0] for row in top.tolist()], pa.list_(pa.string())
         ),
-        "propensity": pa.array(arm.candidates.p0[chosen.pair].astype(np.float64)),
+        "propensity": pa.array(arm.propensity[chosen.customer, chosen.offer].astype(np.float64)),
         "value": pa.array(written_value(chosen.value)),
         "costs": pa.array([_costs(choice.funders, row) for row in chosen.costs], pa.list_(COST)),
         "reason": pa.array(why, pa.string()),
@@ -92,24 +92,23 @@ def _costs(funders: Sequence[str], amounts: Sequence[int]) -> list[dict[str, Any
 
 def left_out_table(audience: Audience, choice: Choice) -> pa.Table:
     """customer_id and reason of everybody who is not addressed: the funnel's steps one by one, in order of customer."""
-    treated = choice.treatment.people["customer_id"]
-    not_eligible, nothing = unaddressed(choice.treatment)
+    groups = {CONTROL: choice.control.people["customer_id"], **unaddressed(choice)}
     parts = [audience.left_out]
-    for reason, people in (
-        (CONTROL, choice.control.people["customer_id"]),
-        (NOT_ELIGIBLE, treated.filter(pa.array(not_eligible))),
-        (NOTHING, treated.filter(pa.array(nothing))),
-    ):
+    for reason, people in groups.items():
         parts.append(pa.table({"customer_id": people, "reason": pa.array([reason] * len(people), pa.string())}))
     return pa.concat_tables(parts).sort_by("customer_id")
 
 
-def unaddressed(arm: Arm) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which people of an arm may get no offer at all, and which may but get none."""
-    idle = np.ones(arm.people.num_rows, np.bool_)
+def unaddressed(choice: Choice) -> dict[str, pa.ChunkedArray]:
+    """Reason → ids of the people of the treatment arm who get no message: who may get no offer; to whom none is worth
+    sending; and to whom some would be, were it not for a limit."""
+    arm, worth = choice.treatment, choice.worth_sending
+    ids = arm.people["customer_id"]
+    idle = np.ones(len(ids), np.bool_)
     idle[arm.chosen.customer] = False
     may = arm.may_get.any(axis=1)
-    return idle & ~may, idle & may
+    groups = {NOT_ELIGIBLE: idle & ~may, NOTHING: idle & may & ~worth, LIMITED: idle & may & worth}
+    return {reason: ids.filter(pa.array(people)) for reason, people in groups.items()}
 
 
 # --- the manifest ----------------------------------------------------------------------------------------------------
@@ -130,7 +129,7 @@ def run_manifest(
     """All that the report draws on and that says how to make the run again; plain JSON, no clock of its own."""
     solution, chosen = choice.solution, choice.treatment.chosen
     addressed = len(np.unique(chosen.customer))
-    not_eligible, nothing = (int(people.sum()) for people in unaddressed(choice.treatment))
+    idle = unaddressed(choice)
     *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
     certificate = solution.certificate
     return {
@@ -145,14 +144,15 @@ def run_manifest(
         "estimated": occurrence.estimated,
         "as_of": as_of.isoformat(),
         "window_days": campaign.window_days,
+        "decide_at": occurrence.decide_at.isoformat(),
+        "margin_rate": settings.margin_rate,
         "seed": settings.train.seed,
         "model": {"id": champion.id, "name": champion.name, **champion.manifest["metrics"]},
         "code": version("larisma"),
         "inputs": known.inputs,
         "funnel": [
             *([reason, people] for reason, people in left_out),
-            *([[NOT_ELIGIBLE, not_eligible]] if not_eligible else []),
-            [NOTHING, nothing],
+            *([reason, len(people)] for reason, people in idle.items() if len(people)),
             ["addressed", addressed],
         ],
         "channels": {
@@ -202,6 +202,8 @@ def _offer_facts(campaign: Campaign, choice: Choice, j: int) -> dict[str, Any]:
         "quota": quota,
         "items_in_scope": int(choice.scopes[:, j].sum()),
         "base_rate": float(choice.base_rates[j]),
+        "recipients_rate": float(choice.treatment.propensity[chosen.customer[own], j].mean()) if own.any() else None,
+        "margin_assumed": float(1 - choice.margin_known[j]),
     }
 
 
@@ -214,11 +216,11 @@ def look_back(
     choice: Choice,
     decisions: pa.Table,
     purchases: pa.Table,
-    as_of: datetime,
+    send_at: datetime,
     seed: int,
 ) -> dict[str, Any]:
-    """What was bought in the window after the decisions, from purchases that reach beyond as_of."""
-    end = as_of + timedelta(days=campaign.window_days)
+    """What was bought in the window after sending, from purchases that reach beyond the decision."""
+    end = send_at + timedelta(days=campaign.window_days)
     spent = known.purchases.group_by("customer_id").aggregate([("amount", "sum")])
     people = choice.treatment.people.select(["customer_id"]).join(spent, "customer_id")
     people = people.rename_columns(["customer_id", "spend"]).sort_by("customer_id")
@@ -230,7 +232,7 @@ def look_back(
         known.items["item_id"],
         [offer.id for offer in campaign.offers],
         people,
-        as_of=as_of,
+        as_of=send_at,
         days=campaign.window_days,
         seed=seed,
         eligible=choice.treatment.may_get,

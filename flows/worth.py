@@ -23,22 +23,23 @@ BASKET_DAYS = 182  # how far back baskets say what an order in a scope is worth
 RETAILER = "retailer"
 
 
-def fit_rates(
-    champion: Champion, purchases: pa.Table, items: pa.Table, offers: Sequence[Offer], window_days: int
-) -> DecileRates:
-    """The rate of purchase in each offer's scope within the window, by decile of the score known before it.
+def fit_rates(champion: Champion, purchases: pa.Table, items: pa.Table, campaign: Campaign) -> DecileRates:
+    """The rate of purchase in each offer's scope within the campaign's window, by decile of the score known before it.
 
-    The champion carries its twin fitted at the cut, which knows nothing of what came after; the window begins there.
-    purchases: net of returns as of the decision. Raises InputError if the window reaches beyond what is known by then.
+    The champion carries its twin fitted at the cut, which knows nothing of what came after. As the messages go out
+    lead_days after the decision, the window begins lead_days after the cut.
+    purchases: net of returns as of the decision. Raises InputError if the window is longer than what was held out.
     """
-    fit, end = champion.at_cut, champion.cut + timedelta(days=window_days)
+    fit, offers, lead = champion.at_cut, campaign.offers, campaign.schedule.lead_days
+    start = champion.cut + timedelta(days=lead)
+    end = start + timedelta(days=campaign.window_days)
     if end > champion.as_of:
-        held_out = (champion.as_of - champion.cut).days
+        needed, held_out = lead + campaign.window_days, (champion.as_of - champion.cut).days
         raise InputError(
-            f"window_days: the campaign asks for {window_days}, the model held out {held_out}; "
-            f"set train.window_days to {window_days} or more in larisma.toml and train again"
+            f"{campaign.id}: lead_days and window_days are {needed} days together, and the model held out {held_out}; "
+            f"set train.window_days to {needed} or more in larisma.toml and train again"
         )
-    window = purchases_between(purchases, champion.cut, end)
+    window = purchases_between(purchases, start, end)
     item_ids = items["item_id"].combine_chunks()
     in_scope = bought_matrix(window, fit.matrix.customers, item_ids) @ scope_matrix(offers, items, item_ids)
     scores, before = scope_facts(fit, np.arange(len(fit.matrix.customers)), items, offers)
@@ -89,16 +90,24 @@ def past_baskets(
     return spend, margin
 
 
-def offer_arrays(campaign: Campaign, spend: csc_matrix, margin: csc_matrix, funders: Sequence[str]) -> Offers:
-    """The campaign's offers as the allocation takes them, in the order of the file."""
+def offer_arrays(
+    campaign: Campaign, spend: csc_matrix, margin: csc_matrix, funders: Sequence[str]
+) -> tuple[Offers, NDArray[np.float64]]:
+    """The campaign's offers as the allocation takes them, in the order of the file; and which share of each scope's
+    baskets reaches the minimum spend, 0–1 [offers].
+
+    Only such a basket redeems an offer, so only such a basket counts: margin and benefit are those of baskets reaching
+    the minimum, and a chance of purchase has to be multiplied by their share.
+    """
     offers = campaign.offers
-    baskets = [spend.data[spend.indptr[j] : spend.indptr[j + 1]] for j in range(len(offers))]
-    margins = [margin[:, j].sum() / max(1.0, basket.sum()) for j, basket in enumerate(baskets)]
-    per_purchase = economics(
-        [offer.benefit for offer in offers], baskets, margins, [float(offer.min_spend) for offer in offers]
-    )
+    all_baskets = [spend.data[spend.indptr[j] : spend.indptr[j + 1]] for j in range(len(offers))]
+    margins = [margin[:, j].sum() / max(1.0, basket.sum()) for j, basket in enumerate(all_baskets)]
+    minimum = [float(offer.min_spend) for offer in offers]
+    baskets = [basket[basket >= least] for basket, least in zip(all_baskets, minimum, strict=True)]
+    reach = np.array([len(some) / max(1, len(every)) for some, every in zip(baskets, all_baskets, strict=True)])
+    per_purchase = economics([offer.benefit for offer in offers], baskets, margins, minimum)
     groups = {name: number for number, name in enumerate(dict.fromkeys(o.group or f"·{o.id}" for o in offers))}
-    return Offers(
+    arrays = Offers(
         margin=per_purchase[0],
         benefit=per_purchase[1],
         uplift=np.array([offer.uplift for offer in offers]),
@@ -110,6 +119,7 @@ def offer_arrays(campaign: Campaign, spend: csc_matrix, margin: csc_matrix, fund
         quota_kind=np.array([SENT if o.quota and o.quota.kind == "sent" else REDEEMED for o in offers], np.uint8),
         fallback=-1 if campaign.fallback is None else [offer.id for offer in offers].index(campaign.fallback),
     )
+    return arrays, reach
 
 
 def limit_arrays(campaign: Campaign, channels: Sequence[str], funders: Sequence[str]) -> Limits:
