@@ -75,7 +75,9 @@ def _message(
         return f"{words}, {got(value)}"
     if kind in _SHAPES:
         return f"{_SHAPES[kind]}, {got(value)}"
-    return words
+    words = words.removeprefix("Value error, ").replace("Input should be", "expected")
+    shown = isinstance(value, str | int | float) and place.get("format") != "password"
+    return f"{words}, {got(value)}" if shown else words
 
 
 def _choice(known: Sequence[str], value: object) -> str:

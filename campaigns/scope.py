@@ -10,9 +10,8 @@ from scipy.sparse import csr_matrix
 
 from campaigns.faults import near
 from campaigns.spec import Campaign, Offer, Scope
+from campaigns.tables import BARRED
 from recsys.tables import ITEMS, InputError, conform
-
-BARRED = ("formula", "tobacco", "alcohol", "medicine")  # restrictions under which an item is in no offer
 
 _COLUMNS = {"items": "item_id", "brands": "brand", "merchants": "merchant_id"}
 _SINGULAR = {"categories": "category", "items": "item", "brands": "brand", "merchants": "merchant"}

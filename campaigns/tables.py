@@ -6,6 +6,7 @@ from recsys.tables import ID, INSTANT, MONEY, InputError, Table, must
 
 CHANNELS = ("email", "push")
 ARMS = ("treatment", "control")
+BARRED = ("formula", "tobacco", "alcohol", "medicine")  # restrictions under which an item is in no offer
 
 
 class CampaignError(InputError):

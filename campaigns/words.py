@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
 from ruamel.yaml import YAML
 
-from campaigns.offer import Offer
+if TYPE_CHECKING:  # dates and amounts are wanted without all that reads campaign files
+    from campaigns.offer import Offer
 
 HOME = "id"  # what speakers of a language without words read
 HOME_ZONE = "Asia/Jakarta"
@@ -175,7 +176,7 @@ def called(name: str | None, salutation: str | None, language: str) -> str:
 # --- offers ----------------------------------------------------------------------------------------------------------
 
 
-def offer_words(offer: Offer, language: str) -> dict[str, Any]:
+def offer_words(offer: "Offer", language: str) -> dict[str, Any]:
     """What is said of an offer to everyone alike. kicker and figure are its benefit in large type.
 
     The summary is benefit and terms in one line: Diskon 20%, maks. Rp30.000, min. belanja Rp50.000.
@@ -205,7 +206,7 @@ def offer_words(offer: Offer, language: str) -> dict[str, Any]:
     }
 
 
-def _amounts(offer: Offer, language: str) -> dict[str, str]:
+def _amounts(offer: "Offer", language: str) -> dict[str, str]:
     said = {}
     for name, value in offer.benefit:
         if name in ("amount", "max_discount") and value is not None:
@@ -215,7 +216,7 @@ def _amounts(offer: Offer, language: str) -> dict[str, str]:
     return said
 
 
-def _scope(offer: Offer, words: Mapping[str, str]) -> str:
+def _scope(offer: "Offer", words: Mapping[str, str]) -> str:
     scope = offer.scope
     if scope.everything:
         return words["everything"]

@@ -13,7 +13,7 @@ DEFAULT_SHARE = 0.05
 HINTS = {
     "broken_utf8": "set the source's encoding (latin-1, windows-1252 or utf-16)",
     "malformed_line": "set the source's delimiter",
-    "unparsable_date": "map it with strptime(column, '%d/%m/%Y')",
+    "unparsable_date": "map it with strptime(column, '%d/%m/%Y %H:%M') or as your dates are written, in double quotes",
     "future_date": "set the source's timezone, or mend the dates",
     "unknown_kind": "map kind to 'purchase', 'return' or 'cancellation'",
     "unknown_item": "add the items to sources.items",

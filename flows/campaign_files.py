@@ -88,6 +88,12 @@ def check_campaigns(
             control_salt=settings.control_salt,
             assume_consent=settings.consent.assume,
         )
+        if audience.people.num_rows == 0:
+            counts = ", ".join(f"{people} {reason}" for reason, people in audience.funnel[1:] if people)
+            faults.append(
+                f"{campaign.id}.yaml: nobody can be written to: {counts}; "
+                "map [sources.consents], or set consent.assume in larisma.toml if you hold consent elsewhere"
+            )
         checked.append({"campaign": campaign.id, "funnel": audience.funnel})
     if faults:
         raise CampaignError("\n".join(faults))

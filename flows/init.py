@@ -48,6 +48,7 @@ shop = {shop}
 shop_url = "https://{host}.example"
 language = "id"
 timezone = "Asia/Jakarta"
+margin_rate = 0.2 # of items that state none; assumed, and every offer's value rests on it
 
 [consent]
 # Channels for which a customer without a row in `consents` has agreed: only if you hold that consent elsewhere.

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from campaigns.scope import BARRED
+from campaigns.tables import BARRED
 from campaigns.words import date_words
 from flows.champion import Champion, load_champion
 from flows.settings import Settings
@@ -39,8 +39,10 @@ def recommend_items(
     """position, item_id, title, score and reason in words, best first. Raises InputError for an unknown customer."""
     champion, items = load_champion(workspace), read_table(workspace, "items")
     require_known(workspace, champion, pa.array([customer]))
-    found = ranked(champion, items, pa.array([customer]), n, discover=discover)
-    goods = {row["item_id"]: row for row in items.select(["item_id", "title", "restriction"]).to_pylist()}
+    found = ranked(champion, items, pa.array([customer]), n, discover=discover).to_pylist()
+    named = {name for row in found for name in (row["item_id"], row["reason"].partition(":")[2])}
+    told = items.filter(pc.is_in(items["item_id"], value_set=pa.array(sorted(named), pa.string())))
+    goods = {row["item_id"]: row for row in told.select(["item_id", "title", "restriction"]).to_pylist()}
     history = purchase_history(workspace, champion, customer)
 
     def words(row: dict[str, Any]) -> str:
@@ -60,7 +62,7 @@ def recommend_items(
             "score": row["score"],
             "reason": words(row),
         }
-        for row in found.to_pylist()
+        for row in found
     ]
 
 
@@ -120,7 +122,8 @@ def require_known(workspace: Workspace, champion: Champion, customers: pa.Array)
 
 def purchase_history(workspace: Workspace, champion: Champion, customer: str) -> dict[str, tuple[int, Any]]:
     """Item id → in how many orders the customer bought it, and when last, as the model knew it."""
-    lines = read_table(workspace, "purchases", as_of=champion.as_of, where=pc.field("customer_id") == customer)
+    columns, own = ("order_id", "item_id", "occurred_at", "kind"), pc.field("customer_id") == customer
+    lines = read_table(workspace, "purchases", as_of=champion.as_of, columns=columns, where=own)
     bought = lines.filter(pc.equal(lines["kind"], "purchase"))
     grouped = bought.group_by("item_id").aggregate([("order_id", "count_distinct"), ("occurred_at", "max")])
     return {row["item_id"]: (row["order_id_count_distinct"], row["occurred_at_max"]) for row in grouped.to_pylist()}

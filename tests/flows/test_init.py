@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from campaigns.tables import CampaignError
 from flows.campaign_files import check_campaigns
 from flows.decide import decide_campaign
 from flows.ingest import ingest_tables
@@ -224,9 +225,14 @@ def test_one_file_gives_purchases_items_and_customers(small):
     assert read_table(workspace, "items")["title"].to_pylist()[0] == "Barang 0"
 
 
-def test_the_first_campaign_has_no_fault_against_any_shop_s_data(small):
+def test_the_first_campaign_has_no_fault_but_that_nobody_has_consented_yet(small, monkeypatch):
     workspace, settings, _ = small
-    ((checked),) = check_campaigns(workspace, settings, None, AS_OF)
+    with pytest.raises(
+        CampaignError, match=r"^gajian.yaml: nobody can be written to: 500 no consent; .*consent.assume"
+    ):
+        check_campaigns(workspace, settings, None, AS_OF)
+    monkeypatch.setenv("LARISMA_CONSENT__ASSUME", json.dumps(["email"]))
+    ((checked),) = check_campaigns(workspace, load_settings(workspace), None, AS_OF)
     assert checked["campaign"] == "gajian"
 
 
