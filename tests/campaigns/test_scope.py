@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.offer import Offer
-from campaigns.scope import BARRED, check_scopes, scope_matrix
+from campaigns.scope import check_scopes, scope_matrix
 from campaigns.spec import Campaign
+from campaigns.tables import BARRED
 from recsys.tables import InputError
 
 ITEMS = pa.table(
