@@ -45,6 +45,8 @@ ITEMS_SQL = f"""
     from products left join prices using (product_id)
     order by item_id"""
 
+CAMPAIGNS = ("cashback", "harbolnas", "lebaran")
+
 SUPPLIERS = {  # the manufacturers that sell most, with names made up for them
     69: "merek-toko",  # the grocer's own label
     2: "panen-raya",
@@ -158,7 +160,7 @@ def write_demo_sources(root: Path, *, seed: int) -> None:
         database.execute(f"copy ({PURCHASES_SQL}) to '{_quoted(sources / 'purchases.parquet')}' (compression zstd)")
         write_parquet(sources / "items.parquet", read_items(database))
         write_people(database, sources, rupiah_per_dollar=RUPIAH_PER_DOLLAR, local_time=LOCAL_TIME, seed=seed)
-    for preset in sorted(presets(), key=lambda path: path.name):
+    for preset in presets():
         write_text(root / "campaigns" / preset.name, preset.read_text(encoding="utf-8"))
     write_text(root / "larisma.toml", SETTINGS)
 
@@ -175,10 +177,8 @@ def complete_journey() -> Path:
 
 
 def presets() -> list[Path]:
-    """The ready campaigns that come with larisma."""
-    return [
-        Path(str(entry)) for entry in files("campaigns").joinpath("presets").iterdir() if entry.name.endswith(".yaml")
-    ]
+    """The ready campaigns that the demo decides."""
+    return [Path(str(files("campaigns").joinpath("presets", f"{name}.yaml"))) for name in CAMPAIGNS]
 
 
 def read_items(database: duckdb.DuckDBPyConnection) -> pa.Table:

@@ -73,9 +73,11 @@ class Prefect:
     workspace: Workspace
 
     def post(self, path: str, **body: Any) -> Any:
-        answer = self.api.post(path, json=body)
-        answer.raise_for_status()
-        return answer.json()
+        def look() -> httpx.Response | None:
+            answer = self.api.post(path, json=body)
+            return None if answer.status_code == 503 else answer  # its SQLite was locked: a client is to ask again
+
+        return until(look, f"an answer to {path}").raise_for_status().json()
 
     def deployment(self, name: str) -> dict[str, Any]:
         return self.api.get(f"/deployments/name/{name}").raise_for_status().json()
