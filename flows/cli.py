@@ -171,7 +171,7 @@ def ingest(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """Take in what is new from the sources of larisma.toml; bad rows go to quarantine with a reason."""
     place, settings = opened(workspace)
     from flows import views
-    from flows.sources import find_files
+    from flows.intake.sources import find_files
 
     for name, sources in settings.sources.items():  # a file that is not there is said before a server is started
         for source in sources:

@@ -16,12 +16,12 @@ from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
 from flows.campaign_files import find_campaign
 from flows.champion import load_champion
-from flows.choice import Known, choose
-from flows.considered import considered_table, losing_counts
+from flows.deciding.choice import Known, choose
+from flows.deciding.considered import considered_table, losing_counts
+from flows.deciding.messages import render_messages
+from flows.deciding.run import decisions_table, left_out_table, look_back, run_manifest, sample_messages
 from flows.instants import flow_instant
-from flows.messages import render_messages
-from flows.report import write_report
-from flows.run import decisions_table, left_out_table, look_back, run_manifest, sample_messages
+from flows.reporting.report import write_report
 from flows.settings import Settings, load_settings
 from flows.workspace import (
     Workspace,

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 
 from campaigns.calendar import occurrence_instant
 from flows.campaign_files import find_campaign
-from flows.considered import BEATEN, CHOSEN
-from flows.report_words import Words, load_words
-from flows.run import CONTROL, NOTHING, file_name
+from flows.deciding.considered import BEATEN, CHOSEN
+from flows.deciding.run import CONTROL, NOTHING, file_name
+from flows.reporting.words import Words, load_words
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json, write_text
 from recsys.tables import InputError

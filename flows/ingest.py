@@ -19,13 +19,13 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.accounting import accounting_markdown
-from flows.checks import all_reasons
-from flows.database import DatabaseUnreachableError
-from flows.intake import Batch, derive_missing_items, learn_ids, stage_database, take_in, view_stored
-from flows.mapping import like
+from flows.intake.accounting import accounting_markdown
+from flows.intake.checks import all_reasons
+from flows.intake.database import DatabaseUnreachableError
+from flows.intake.mapping import like
+from flows.intake.sources import Staged
+from flows.intake.table import Batch, derive_missing_items, learn_ids, stage_database, take_in, view_stored
 from flows.settings import Settings, load_settings
-from flows.sources import Staged
 from flows.workspace import (
     TABLES,
     Workspace,

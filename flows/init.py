@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from flows.mapping import MONEY_COLUMNS
+from flows.intake.mapping import MONEY_COLUMNS
 from flows.workspace import TABLES, Workspace, write_text
 from recsys.tables import ITEMS, InputError, Table
 

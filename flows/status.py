@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from flows.accounting import table_status
 from flows.champion import load_champion
+from flows.intake.accounting import table_status
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json
 

@@ -11,7 +11,7 @@ import pytest
 import flows.decide
 from campaigns.audience import REASONS
 from campaigns.spec import load_campaign
-from flows.considered import BEATEN, CHOSEN
+from flows.deciding.considered import BEATEN, CHOSEN
 from flows.settings import Consent
 from flows.workspace import folder_digest, read_json, read_table
 from recsys.tables import InputError

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.accounting import table_status
 from flows.ingest import ingest_tables
+from flows.intake.accounting import table_status
 from flows.settings import load_settings
 from flows.workspace import Workspace, folder_digest, open_workspace, read_catalog, read_ingests, read_table
 from recsys.tables import InputError

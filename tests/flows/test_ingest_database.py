@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 
 import flows.ingest
-import flows.intake
-from flows.database import DatabaseUnreachableError
+import flows.intake.table
 from flows.ingest import ingest, ingest_tables
+from flows.intake.database import DatabaseUnreachableError
 from flows.settings import load_settings
 from flows.workspace import folder_digest, open_workspace, read_table
 from recsys.tables import InputError
@@ -136,7 +136,7 @@ def test_the_flow_tries_a_silent_database_again_but_not_a_wrong_query(tmp_path, 
         table = pa.table({"customer_id": ["c1", "c2"]})
         yield table.to_reader()
 
-    monkeypatch.setattr(flows.intake, "run_query", run_query)
+    monkeypatch.setattr(flows.intake.table, "run_query", run_query)
     monkeypatch.setattr(flows.ingest, "read_database", flows.ingest.read_database.with_options(retry_delay_seconds=0))
     monkeypatch.setenv("LARISMA_DATABASE_URL", "postgresql://shop@shop.example/shop")
     (tmp_path / "larisma.toml").write_text('[sources.customers]\nquery = "right"\n')

@@ -4,8 +4,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from flows.mapping import as_column, read_expression
-from flows.sources import Staged
+from flows.intake.mapping import as_column, read_expression
+from flows.intake.sources import Staged
 from recsys.tables import InputError
 
 ROWS = pa.table(

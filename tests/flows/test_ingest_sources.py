@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows import csv_lines
-from flows.csv_lines import FAULT, LINE, open_csv
 from flows.ingest import ingest_tables
+from flows.intake import csv_lines
+from flows.intake.csv_lines import FAULT, LINE, open_csv
 from flows.settings import load_settings
 from flows.workspace import folder_digest, open_workspace, read_table
 from recsys.tables import InputError

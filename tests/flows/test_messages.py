@@ -12,7 +12,7 @@ from campaigns.calendar import occurrence_instant
 from campaigns.message import Sender
 from campaigns.spec import load_campaign
 from campaigns.tables import MESSAGES
-from flows.messages import because, message_id, render_messages
+from flows.deciding.messages import because, message_id, render_messages
 from flows.workspace import read_table
 
 
@@ -112,7 +112,7 @@ def test_ghosts_of_the_control_group_are_not_rendered(shop):
 def test_blocks_change_nothing(shop, monkeypatch):
     decisions = decisions_of(shop)
     whole = pa.concat_tables(messages_of(shop, decisions))
-    monkeypatch.setattr("flows.messages.BLOCK", 7)
+    monkeypatch.setattr("flows.deciding.messages.BLOCK", 7)
     parts = messages_of(shop, decisions)
     assert [part.num_rows for part in parts[:-1]] == [7] * (len(parts) - 1)
     assert pa.concat_tables(parts).equals(whole)

@@ -12,10 +12,10 @@ from campaigns.scope import scope_matrix
 from campaigns.spec import load_campaign
 from campaigns.tables import CHANNELS
 from flows.champion import load_champion
-from flows.choice import candidates
-from flows.considered import best_value
 from flows.decide import read_known
-from flows.worth import fit_rates, limit_arrays, offer_arrays, past_baskets, propensities
+from flows.deciding.choice import candidates
+from flows.deciding.considered import best_value
+from flows.deciding.worth import fit_rates, limit_arrays, offer_arrays, past_baskets, propensities
 from recsys.tables import ITEMS, PURCHASES, conform
 
 NOW = datetime(2017, 12, 5, tzinfo=UTC)

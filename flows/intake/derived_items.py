@@ -4,8 +4,8 @@ from __future__ import annotations  # see flows/ingest.py
 
 import duckdb
 
-from flows.mapping import duck_type
-from flows.sources import quoted
+from flows.intake.mapping import duck_type
+from flows.intake.sources import quoted
 from recsys.tables import ITEMS
 
 

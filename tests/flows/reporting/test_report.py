@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-import flows.report
+import flows.reporting.report
 from campaigns.tables import MESSAGES
-from flows.plots import Interval, intervals
-from flows.report import sample_messages, write_report
-from flows.report_bars import funnel_steps
-from flows.report_words import load_words
+from flows.reporting.bars import funnel_steps
+from flows.reporting.plots import Interval, intervals
+from flows.reporting.report import sample_messages, write_report
+from flows.reporting.words import load_words
 from recsys.tables import InputError
 
 SAMPLE = json.loads((Path(__file__).parent / "report_sample.json").read_text(encoding="utf-8"))  # invented figures
@@ -335,7 +335,7 @@ def test_days_are_those_of_the_reader_s_zone() -> None:
 
 
 def test_both_languages_have_the_same_texts_with_the_same_blanks() -> None:
-    folder = Path(flows.report.__file__).parent / "templates"
+    folder = Path(flows.reporting.report.__file__).parent / "templates"
     texts = {language: YAML(typ="safe").load(folder / f"report.{language}.yaml") for language in ("id", "en")}
     blanks = {
         language: {key: sorted(re.findall(r"\{(\w+)\}", str(value))) for key, value in content.items()}

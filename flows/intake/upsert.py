@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flows.checks import CONFLICT
-from flows.csv_lines import LINE
-from flows.sources import FILE, quoted
+from flows.intake.checks import CONFLICT
+from flows.intake.csv_lines import LINE
+from flows.intake.sources import FILE, quoted
 from flows.workspace import checksum
 from recsys.tables import Table
 

@@ -12,16 +12,16 @@ from typing import Any
 import duckdb
 from pydantic import SecretStr
 
-from flows.accounting import COUNTS, balance, stop_if_too_many
-from flows.checks import LEFT_OUT, judge_rows
-from flows.csv_lines import LINE
-from flows.database import run_query
-from flows.derived_items import derive_items
-from flows.mapping import duck_type
-from flows.quarantine import write_quarantine
+from flows.intake.accounting import COUNTS, balance, stop_if_too_many
+from flows.intake.checks import LEFT_OUT, judge_rows
+from flows.intake.csv_lines import LINE
+from flows.intake.database import run_query
+from flows.intake.derived_items import derive_items
+from flows.intake.mapping import duck_type
+from flows.intake.quarantine import write_quarantine
+from flows.intake.sources import FILE, Staged, first_line, literal, quoted, stage_files, stage_query
+from flows.intake.upsert import compare_with_stored, split_repeats, write_parts, write_sorted
 from flows.settings import Settings, Source
-from flows.sources import FILE, Staged, first_line, literal, quoted, stage_files, stage_query
-from flows.upsert import compare_with_stored, split_repeats, write_parts, write_sorted
 from flows.workspace import TABLES, Workspace
 from recsys.tables import InputError, Table
 

@@ -17,8 +17,8 @@ from campaigns.scope import scope_matrix
 from campaigns.spec import Campaign
 from campaigns.tables import CHANNELS
 from flows.champion import Champion
+from flows.deciding.worth import BASKET_DAYS, fit_rates, limit_arrays, offer_arrays, past_baskets, propensities
 from flows.settings import Settings
-from flows.worth import BASKET_DAYS, fit_rates, limit_arrays, offer_arrays, past_baskets, propensities
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from flows.sources import Staged, first_line, quoted
+from flows.intake.sources import Staged, first_line, quoted
 from recsys.tables import InputError
 
 MONEY_COLUMNS = ("amount", "discount", "price")  # rounded to whole rupiah, halves away from zero

@@ -12,10 +12,10 @@ from datetime import datetime
 
 import duckdb
 
-from flows.csv_lines import DETAIL, FAULT, LINE
-from flows.mapping import Mapped, Scalar, as_column, duck_type, like, read_expression
+from flows.intake.csv_lines import DETAIL, FAULT, LINE
+from flows.intake.mapping import Mapped, Scalar, as_column, duck_type, like, read_expression
+from flows.intake.sources import FILE, Staged, literal, quoted
 from flows.settings import Source
-from flows.sources import FILE, Staged, literal, quoted
 from flows.workspace import TABLES
 from recsys.tables import PURCHASE_KINDS, RESTRICTIONS, InputError, Table
 

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.csv_lines import DETAIL, FAULT, LINE, TEXT, open_csv
+from flows.intake.csv_lines import DETAIL, FAULT, LINE, TEXT, open_csv
 from flows.settings import Source
 from recsys.tables import InputError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flows.report_words import Words
+from flows.reporting.words import Words
 
 Manifest = Mapping[str, Any]
 

@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from campaigns.tables import MESSAGES
-from flows.plots import Interval, intervals
-from flows.report_bars import Manifest, budget_bar, channel_bar, funnel_steps, quota_bar, share
-from flows.report_words import MINUS, Words, load_words
+from flows.reporting.bars import Manifest, budget_bar, channel_bar, funnel_steps, quota_bar, share
+from flows.reporting.plots import Interval, intervals
+from flows.reporting.words import MINUS, Words, load_words
 from flows.workspace import write_text
 
 SAMPLES = 4
 MEASURES = ("buyers_per_100", "spend_per_100")
 OURS = "larisma"
 TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("flows"),
+    loader=jinja2.PackageLoader("flows.reporting"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,

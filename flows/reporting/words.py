@@ -101,7 +101,7 @@ class Words:
 @cache
 def load_words(language: str, timezone: str = "Asia/Jakarta") -> Words:
     """Raises InputError if there are no texts in that language."""
-    file = files("flows") / "templates" / f"report.{language}.yaml"
+    file = files("flows.reporting") / "templates" / f"report.{language}.yaml"
     if not language.isalpha() or not file.is_file():
         raise InputError(f"report language {language!r}: expected id or en")
     return Words(language, ZoneInfo(timezone), YAML(typ="safe").load(file.read_text(encoding="utf-8")))

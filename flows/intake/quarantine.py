@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from flows.checks import CONFLICT, LEFT_OUT
-from flows.csv_lines import LINE, TEXT
-from flows.sources import FILE, Staged, literal, quoted
-from flows.upsert import write_sorted
+from flows.intake.checks import CONFLICT, LEFT_OUT
+from flows.intake.csv_lines import LINE, TEXT
+from flows.intake.sources import FILE, Staged, literal, quoted
+from flows.intake.upsert import write_sorted
 from recsys.tables import Table
 
 QUARANTINE = pa.schema(

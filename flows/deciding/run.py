@@ -21,7 +21,7 @@ from campaigns.spec import PLACEMENTS, Campaign, ChannelName
 from campaigns.tables import CHANNELS, COST, DECISIONS
 from campaigns.value import written_value
 from flows.champion import Champion
-from flows.choice import Arm, Choice, Known
+from flows.deciding.choice import Arm, Choice, Known
 from flows.recommend import may_be_offered
 from flows.settings import Settings
 from flows.workspace import Workspace, checksum, write_text

@@ -10,7 +10,7 @@ from campaigns.allocation import Candidates, Limits, Offers, Reason, losing_reas
 from campaigns.spec import Campaign
 from campaigns.tables import CHANNELS
 from campaigns.value import pair_value, purchase_probability, written_value
-from flows.choice import Arm, Choice
+from flows.deciding.choice import Arm, Choice
 
 CHOSEN = "chosen"
 BEATEN = "beaten by "

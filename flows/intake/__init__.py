@@ -1,0 +1,1 @@
+"""How rows come in: sources, mapping, checks, upsert, quarantine, and the accounting of it all."""
