@@ -7,7 +7,7 @@ import atexit
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -122,7 +122,8 @@ def demo(
     from flows import views
     from flows.demo import run_demo
 
-    with at_work("demo", as_json):
+    aloud = nullcontext() if as_json or console.err.is_terminal else console.steps_as_lines("demo")
+    with at_work("demo", as_json), aloud:
         result = run_demo(workspace, fresh=fresh)
     if as_json:
         return console.print_json(result)

@@ -69,6 +69,17 @@ def progress(title: str, quiet: bool = False) -> Iterator[None]:
             log.removeHandler(steps)
 
 
+@contextmanager
+def steps_as_lines(title: str) -> Iterator[None]:
+    """For who reads along in a log file: a line for each step."""
+    steps = _Steps(lambda step: out.print(f"{title}: {step}", highlight=False, markup=False, soft_wrap=True))
+    log.addHandler(steps)
+    try:
+        yield
+    finally:
+        log.removeHandler(steps)
+
+
 class _Steps(logging.Handler):
     """Hands each logged line to a function."""
 

@@ -138,7 +138,7 @@ def customer_ids(path: Path) -> pa.Array:
     try:
         ids = duckdb.execute(query, [str(path)]).fetchall()
     except duckdb.Error as error:
-        raise InputError(f"--customers {path}: expected a column customer_id: {str(error).splitlines()[0]}") from error
+        raise InputError(f"--customers {path}: expected a CSV or Parquet with a column customer_id") from error
     if not ids:
         raise InputError(f"--customers {path}: there is no customer in it")
     return pa.array([row[0] for row in ids], pa.string())

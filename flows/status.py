@@ -12,6 +12,7 @@ from flows.workspace import Workspace, read_json
 def workspace_status(workspace: Workspace, settings: Settings, clock: datetime) -> dict[str, Any]:
     """{"tables": see table_status, "model": the champion's manifest or null, "runs": a row for each published run}."""
     return {
+        "timezone": settings.timezone,
         "tables": table_status(workspace, settings, clock),
         "model": serving_model(workspace),
         "runs": [run_row(path) for path in sorted(workspace.root.glob("runs/*/*/manifest.json"))],

@@ -1,7 +1,9 @@
 """Results as tables on the terminal, one function for each command that prints more than a line."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from campaigns.words import rupiah
 from flows.console import number, out, show
@@ -46,13 +48,14 @@ def show_evaluation(evaluation: Result) -> None:
 
 
 def show_status(status: Result) -> None:
+    zone = status["timezone"]
     tables = [
         [
             table["table"],
             table["rows"],
-            day(table["newest"]),
+            day(table["newest"], zone),
             age(table),
-            day(table["last_ingest"]),
+            day(table["last_ingest"], zone),
             ", ".join(f"{reason} {number(count)}" for reason, count in sorted(table["reasons"].items())) or "–",
         ]
         for table in status["tables"]
@@ -62,7 +65,7 @@ def show_status(status: Result) -> None:
     if model:
         metrics = [[name, value] for name, value in model["metrics"].items()]
         show(
-            f"{model['name']} serves: {model['id']}, of what was known before {day(model['as_of'])}",
+            f"{model['name']} serves: {model['id']}, of what was known before {day(model['as_of'], zone)}",
             ("metric", ""),
             metrics,
         )
@@ -73,7 +76,7 @@ def show_status(status: Result) -> None:
             [
                 run["campaign"],
                 run["occurrence"],
-                day(run["as_of"]),
+                day(run["as_of"], zone),
                 run["messages"],
                 rupiah(round(run["value"])),
                 percent(run["gap"]),
@@ -179,6 +182,6 @@ def age(table: Result) -> str:
     return f"{number(round(table['age_days']))} days{', stale' if table['stale'] else ''}"
 
 
-def day(instant: str | None) -> str:
-    """The day, in UTC, of an instant in ISO 8601."""
-    return instant[:10] if instant else "–"
+def day(instant: str | None, zone: str) -> str:
+    """The day in a time zone of an instant in ISO 8601."""
+    return f"{datetime.fromisoformat(instant).astimezone(ZoneInfo(zone)):%Y-%m-%d}" if instant else "–"

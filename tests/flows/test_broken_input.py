@@ -412,7 +412,7 @@ FAULTS = {
     "list without customer_id": (
         file("list.csv", b"id\nc000001\n"),
         "score --customers {root}/list.csv --out out.csv",
-        ["list.csv: expected a column customer_id"],
+        ["list.csv: expected a CSV or Parquet with a column customer_id"],
     ),
     "empty list": (
         file("list.csv", b"customer_id\n"),

@@ -123,7 +123,7 @@ def test_ids_of_a_list_are_text_also_where_they_look_like_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id\nc000001\n", "expected a column customer_id"),
+        ("id\nc000001\n", "with a column customer_id"),
         ("", "customer_id"),
         ("customer_id\n", "there is no customer in it"),
         ("customer_id\nc000001\nx1\nx2\n", "customer: 2 of 3 are unknown, the first is 'x1'"),
