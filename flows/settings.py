@@ -92,6 +92,7 @@ class Train(Part):
     min_item_buyers: int = Field(10, ge=1)
     factors: int = Field(64, gt=0)
     metric: str = "ndcg@10"
+    recommendations: int = Field(10, ge=0)  # items recommended to each customer after training; 0: none are written
     tolerance: Share = 0.02  # a champion is replaced only by a model at most this much worse, relatively
 
 

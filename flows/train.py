@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 
 from flows.champion import Champion, load_champion, publish_champion
 from flows.instants import flow_instant
+from flows.recommend import publish_recommendations
 from flows.settings import Settings, Train, load_settings, window
 from flows.workspace import RunError, Workspace, open_workspace, read_table, table_digest
 from recsys.artifact import ArtifactError, not_finite
@@ -227,7 +228,12 @@ def train(workspace: str, as_of: str | None = None) -> dict[str, Any]:
 
     as_of: ISO 8601 with a time zone; null: when this run was to start.
     """
-    summary = _train(workspace, flow_instant(as_of).isoformat())
+    instant = flow_instant(as_of)
+    summary = _train(workspace, instant.isoformat())
+    place = open_workspace(Path(workspace))
+    if n := load_settings(place).train.recommendations:
+        log.info("recommending items to everybody")
+        summary["recommendations"] = publish_recommendations(place, load_champion(place, instant), n)["counts"]
     create_table_artifact(key="train-evaluation", table=summary["evaluation"]["rows"], description="95% intervals")
     create_markdown_artifact(key="train", markdown=describe(summary))
     return summary

@@ -81,6 +81,9 @@ class Workspace:
         """A link to the model that serves."""
         return self.models / "champion"
 
+    def recommendations(self, model_id: str) -> Path:
+        return self.root / "recommendations" / model_id
+
     def run(self, campaign_id: str, occurrence: str) -> Path:
         return self.root / "runs" / campaign_id / occurrence
 

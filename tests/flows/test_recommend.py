@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.recommend import customer_ids, recommend_items, score_customers
+from flows.champion import load_champion
+from flows.recommend import customer_ids, publish_recommendations, recommend_items, score_customers
 from flows.workspace import folder_digest, read_table
 from recsys.tables import RECOMMENDATIONS, InputError
 
@@ -161,3 +162,22 @@ def test_the_history_told_is_what_the_model_knew(copied):
     before = best(copied, "c000009", 40)
     copied.ingest()
     assert best(copied, "c000009", 40) == before
+
+
+def test_everybody_the_model_knows_gets_the_items_they_would_get_alone(copied):
+    champion = load_champion(copied.workspace)
+    manifest = publish_recommendations(copied.workspace, champion, 5)
+    folder = copied.workspace.recommendations(champion.id)
+    table = pq.read_table(folder / "recommendations.parquet")
+    assert table.schema.equals(RECOMMENDATIONS.schema)
+    assert manifest["counts"] == {
+        "recommendations": table.num_rows,
+        "customers": len(champion.serving.matrix.customers),
+    }
+    customer = table["customer_id"][0].as_py()
+    mine = [row["item_id"] for row in table.to_pylist() if row["customer_id"] == customer]
+    alone = recommend_items(copied.workspace, copied.settings, customer, 5, discover=False, language="id")
+    assert mine == [row["item_id"] for row in alone]
+    before = folder_digest(folder)
+    publish_recommendations(copied.workspace, champion, 5)
+    assert folder_digest(folder) == before
