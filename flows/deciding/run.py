@@ -31,7 +31,7 @@ from recsys.scoring import reasons, top_items_for_pairs
 ITEMS_PER_OFFER = 4
 SAMPLES = 3  # of each channel and language
 # Why people of the audience are not addressed.
-CONTROL, NOT_ELIGIBLE = "control group", "no eligible offer"  # why people of the audience are not addressed
+CONTROL, NOT_ELIGIBLE = "control group", "no eligible offer"
 NOTHING, LIMITED = "no offer worth sending", "limits reached"
 
 
