@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.sparse import csr_matrix, diags_array
 
@@ -219,13 +220,15 @@ def look_back(
     send_at: datetime,
     seed: int,
 ) -> dict[str, Any]:
-    """What was bought in the window after sending, from purchases that reach beyond the decision."""
+    """What was bought in the window after sending, from purchases that reach beyond the decision; `short_days` says how
+    many whole days of the window they do not reach."""
     end = send_at + timedelta(days=campaign.window_days)
     spent = known.purchases.group_by("customer_id").aggregate([("amount", "sum")])
     people = choice.treatment.people.select(["customer_id"]).join(spent, "customer_id")
     people = people.rename_columns(["customer_id", "spend"]).sort_by("customer_id")
     people = people.set_column(1, "spend", people["spend"].fill_null(0))
-    return hindsight(
+    newest = pc.max(purchases["occurred_at"]).as_py() or send_at
+    found = hindsight(
         decisions,
         net_purchases(purchases, end),
         choice.scopes,
@@ -237,6 +240,7 @@ def look_back(
         seed=seed,
         eligible=choice.treatment.may_get,
     )
+    return {**found, "short_days": max(0, (end - newest).days)}
 
 
 def sample_messages(folder: Path) -> pa.Table:

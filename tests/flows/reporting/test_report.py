@@ -349,3 +349,10 @@ def test_both_languages_have_the_same_texts_with_the_same_blanks() -> None:
 def test_a_language_without_words_is_refused(tmp_path: Path, manifest: dict[str, Any], language: str) -> None:
     with pytest.raises(InputError, match="expected id or en"):
         write_report(tmp_path, manifest, [], language=language)
+
+
+def test_a_window_that_the_purchases_do_not_cover_yet_is_said_so(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    manifest["hindsight"]["short_days"] = 0
+    assert "belum mencakup" not in report(tmp_path, manifest)
+    manifest["hindsight"]["short_days"] = 6
+    assert "belum mencakup 6 hari terakhir" in report(tmp_path, manifest)
