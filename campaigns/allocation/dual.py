@@ -34,6 +34,7 @@ def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
     """One pass over all pairs, at prices ≥ 0 of [quotas, budgets, channels]."""
     prices = problem.prices(vector)
     terms, rules = problem.terms(prices), problem.rules(prices)
+    upper = problem.upper(terms)
     m, funders, channels = len(prices.quota), len(prices.budget), len(prices.channel)
 
     def block(low: int, high: int) -> tuple[int, Ints, Ints, Ints]:
@@ -44,6 +45,7 @@ def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
             problem.longest,
             problem.row,
             terms,
+            upper,
             rules,
             problem.counting,
             problem.value_unit,

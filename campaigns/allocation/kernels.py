@@ -7,6 +7,8 @@ in units of a power of two), so that no order of rows and no number of threads c
 terms [m × width] holds what a pair's reduced value needs of its offer at given prices:
   0 margin · 1 benefit·retailer_share + price per redemption · 2 price per message · 3–4, 5–6 … of each funder of the
   offer (two at least): its cost per redemption, the price of its budget · last, one per channel: growth (p1 / p0).
+upper (reach [m], gain [m × channels], fee [m]), float32: a pair with a p0 below reach is worth nothing on any channel,
+and no pair that is worth something is worth more than p0·gain − fee: see Prepared.upper.
 `row` is (indptr, offer, p0, allowed), `rules` (toll, positions, rank, group, grouped, fallback), `counting`
 (quota_kind, funder, redemption_unit), `left` (quota, budget, capacity), `made` (channel, chosen): see Prepared.
 All kernels stay in this one file: numba's cache notices changes of a kernel's own file only.
@@ -17,6 +19,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+FEW = 3  # positions of a message, for the fast way
+NEARLY = 0.96  # how near a pair's worth is to its upper bound, nearly always
 HEAD = 3  # terms before those of the funders
 
 
@@ -62,21 +66,35 @@ def further_funders(j, p1, terms, channels):
 
 
 @inlined
-def worth_having(c, low, high, offer, p0, terms, channels, worths, spots):
-    """The pairs low … high that are worth more than 0 on channel c: their worths and spots. Returns how many."""
+def within_reach(low, high, offer, p0, reach, near):
+    """The pairs low … high whose p0 is high enough to be worth anything: most are not. Returns how many are."""
+    count = 0
+    for e in range(low, high):  # no branches: every pair comes by here
+        near[count] = e
+        count += p0[e] >= reach[np.uint64(offer[e])]
+    return count
+
+
+@inlined
+def worth_having(c, count, near, offer, p0, terms, channels, worths, spots):
+    """Those of the first `count` pairs of near that are worth more than 0 on channel c: their worths and spots.
+
+    Returns how many.
+    """
     growth = growth_at(terms, channels, c)
     many_funders = terms.shape[1] - channels > HEAD + 4
-    count = 0
-    for e in range(low, high):  # no branches: most of the time is spent here
+    kept = 0
+    for t in range(count):
+        e = near[t]
         j, chance = np.uint64(offer[e]), np.float64(p0[e])
         p1 = raised(chance, terms[j, growth])
         worth = worth_of(j, chance, p1, terms)
         if many_funders:
             worth -= further_funders(j, p1, terms, channels)
-        worths[count] = worth
-        spots[count] = e
-        count += worth > 0.0
-    return count
+        worths[kept] = worth
+        spots[kept] = e
+        kept += worth > 0.0
+    return kept
 
 
 @inlined
@@ -123,7 +141,7 @@ def find(count, wanted, offer, spots):
 
 
 @compiled
-def best_message(i, row, terms, rules, worths, spots, drawn):
+def best_message(i, row, terms, upper, rules, near, worths, spots, drawn):
     """The best message for customer i at the prices: channel (−1: none), number of offers, what it is worth, regret.
 
     drawn [channels × most positions] is filled with its pairs. Regret: by how much the next best falls short, which is
@@ -133,10 +151,11 @@ def best_message(i, row, terms, rules, worths, spots, drawn):
     toll, positions, rank, group, grouped, fallback = rules
     channels = len(toll)
     best_total, best_channel, best_count, regret = 0.0, -1, 0, 0.0
+    nearby = within_reach(indptr[i], indptr[i + 1], offer, p0, upper[0], near)
     for c in range(channels):
         if not allowed[i, c]:
             continue
-        left = worth_having(c, indptr[i], indptr[i + 1], offer, p0, terms, channels, worths, spots)
+        left = worth_having(c, nearby, near, offer, p0, terms, channels, worths, spots)
         alone, alone_worth = -1, 0.0
         if fallback >= 0:
             t = find(left, fallback, offer, spots)
@@ -171,16 +190,89 @@ def best_message(i, row, terms, rules, worths, spots, drawn):
 
 
 @compiled
-def dual_block(low, high, longest, row, terms, rules, counting, value_unit, used_quota, used_budget, used_channel):
+def best_of_many(i, row, terms, upper, rules, near, worths, bounds, drawn):
+    """As best_message, but at most FEW positions, no groups, no fallback, no regret: (channel, count, worth).
+
+    Upper bounds come first: most messages are seen not to be worth sending, and most pairs not to be among the best,
+    before it is worked out what they are worth.
+    """
+    indptr, offer, p0, allowed = row
+    toll, positions, rank, _, _, _ = rules
+    reach, gain, fee = upper
+    channels = len(toll)
+    many_funders = terms.shape[1] - channels > HEAD + 4
+    best_total, best_channel, best_count = 0.0, -1, 0
+    nearby = within_reach(indptr[i], indptr[i + 1], offer, p0, reach, near)
+    for c in range(channels):
+        if not allowed[i, c]:
+            continue
+        nothing = np.float32(0.0)
+        first, second, third = nothing, nothing, nothing
+        for t in range(nearby):
+            e = np.uint64(near[t])
+            j = np.uint64(offer[e])
+            bound = p0[e] * gain[j, c] - fee[j]
+            bounds[t] = bound
+            lower = bound if bound < second else second  # a builtin min or max would also look for NaN
+            third = lower if lower > third else third
+            lower = bound if bound < first else first
+            second = lower if lower > second else second
+            first = bound if bound > first else first
+        full = positions[c]
+        last = first if full == 1 else second if full == 2 else third
+        most = np.float64(first) + np.float64(second) * (full > 1) + np.float64(third) * (full > 2)
+        if most - toll[c] <= best_total:
+            continue
+        growth, count, least = growth_at(terms, channels, c), 0, np.float32(NEARLY * last)
+        while True:
+            count = 0
+            for t in range(nearby):
+                if bounds[t] < least:
+                    continue
+                e = np.uint64(near[t])
+                j, chance = np.uint64(offer[e]), np.float64(p0[e])
+                p1 = raised(chance, terms[j, growth])
+                worth = worth_of(j, chance, p1, terms)
+                if many_funders:
+                    worth -= further_funders(j, p1, terms, channels)
+                at = count
+                while at > 0 and (
+                    worths[at - 1] < worth or (worths[at - 1] == worth and rank[j] < rank[offer[drawn[c, at - 1]]])
+                ):
+                    if at < full:
+                        worths[at], drawn[c, at] = worths[at - 1], drawn[c, at - 1]
+                    at -= 1
+                if worth > 0.0 and at < full:
+                    worths[at], drawn[c, at] = worth, e
+                    count = min(count + 1, full)
+            if least <= 0.0 or (count == full and worths[full - 1] >= least):
+                break
+            least = np.float32(0.0)  # the upper bounds were too far above: all of them, then
+        together = 0.0
+        for t in range(count):
+            together += worths[t]
+        if count > 0 and together - toll[c] > best_total:
+            best_total, best_channel, best_count = together - toll[c], c, count
+    return best_channel, best_count, best_total
+
+
+@compiled
+def dual_block(
+    low, high, longest, row, terms, upper, rules, counting, value_unit, used_quota, used_budget, used_channel
+):
     """Σ φ over customers low … high in units of value_unit, rounded up; adds what their best messages use."""
     positions = rules[1]
     channels = len(positions)
-    worths, spots = np.empty(longest + 1), np.empty(longest + 1, np.int64)
+    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
     drawn = np.empty((channels, positions.max()), np.int64)
     scale = 1.0 / value_unit
-    summed = np.int64(0)
+    bounds = np.empty(longest + 1, np.float32)
+    summed, simple = np.int64(0), rules[5] < 0 and not rules[4] and positions.max() <= FEW
     for i in range(low, high):
-        c, count, total, _ = best_message(i, row, terms, rules, worths, spots, drawn)
+        if simple:
+            c, count, total = best_of_many(i, row, terms, upper, rules, near, worths, bounds, drawn)
+        else:
+            c, count, total, _ = best_message(i, row, terms, upper, rules, near, worths, spots, drawn)
         if c < 0:
             continue
         summed += np.int64(np.ceil(total * scale))
@@ -194,13 +286,13 @@ def dual_block(low, high, longest, row, terms, rules, counting, value_unit, used
 
 
 @compiled
-def choose_block(low, high, longest, row, terms, rules, best, regret, channel, chosen):
+def choose_block(low, high, longest, row, terms, upper, rules, best, regret, channel, chosen):
     """Per customer at the prices, with no limit: the best message, what it is worth (0 for none), and its regret."""
     positions = rules[1]
-    worths, spots = np.empty(longest + 1), np.empty(longest + 1, np.int64)
+    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
     drawn = np.empty((len(positions), positions.max()), np.int64)
     for i in range(low, high):
-        c, count, best[i], regret[i] = best_message(i, row, terms, rules, worths, spots, drawn)
+        c, count, best[i], regret[i] = best_message(i, row, terms, upper, rules, near, worths, spots, drawn)
         channel[i] = c
         for t in range(count):
             chosen[i, t] = drawn[c, t]
@@ -259,7 +351,7 @@ def take_message(i, sign, row, terms, counting, left, made):
 
 
 @compiled
-def serve(i, row, terms, rules, counting, left, made, worths, spots, drawn):
+def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn):
     """Give customer i the best message that what is left allows, and take it from there. Returns what it is worth.
 
     made: channel [n] (−1: no message), chosen [n × most positions] (pairs, −1: free). A customer who has a message
@@ -278,11 +370,12 @@ def serve(i, row, terms, rules, counting, left, made, worths, spots, drawn):
         while fixed < positions[start] and chosen[i, fixed] >= 0:
             fixed += 1
     best_total, best_channel, best_count = 0.0, -1, 0
+    nearby = within_reach(indptr[i], indptr[i + 1], offer, p0, upper[0], near)
     for c in range(start, stop):
         if fixed == positions[c] or (fixed == 0 and (not allowed[i, c] or capacity[c] < 1)):
             continue
         growth = growth_at(terms, channels, c)
-        remaining = worth_having(c, indptr[i], indptr[i + 1], offer, p0, terms, channels, worths, spots)
+        remaining = worth_having(c, nearby, near, offer, p0, terms, channels, worths, spots)
         alone, alone_worth = -1, 0.0
         if fallback >= 0:
             t = find(remaining, fallback, offer, spots)
@@ -330,14 +423,14 @@ def serve(i, row, terms, rules, counting, left, made, worths, spots, drawn):
 
 
 @compiled
-def walk(order, longest, row, terms, rules, counting, left, made):
+def walk(order, longest, row, terms, upper, rules, counting, left, made):
     """Serve the customers of `order` one after the other. Returns how many got something."""
     positions = rules[1]
-    worths, spots = np.empty(longest + 1), np.empty(longest + 1, np.int64)
+    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
     drawn = np.empty((len(positions), positions.max()), np.int64)
     served = 0
     for i in order:
-        served += serve(i, row, terms, rules, counting, left, made, worths, spots, drawn) > 0.0
+        served += serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn) > 0.0
     return served
 
 
@@ -359,14 +452,14 @@ def message_worth(i, row, terms, rules, made):
 
 
 @compiled
-def exchange(order, longest, row, terms, rules, counting, left, made):
+def exchange(order, longest, row, terms, upper, rules, counting, left, made):
     """Take each customer's message back and serve them again with what is left; keep the better of the two.
 
     Returns how many messages became better. Nothing ever becomes worse, at the prices of terms.
     """
     positions = rules[1]
     channel, chosen = made
-    worths, spots = np.empty(longest + 1), np.empty(longest + 1, np.int64)
+    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
     drawn = np.empty((len(positions), positions.max()), np.int64)
     before = np.empty(chosen.shape[1], np.int64)
     better = 0
@@ -376,7 +469,7 @@ def exchange(order, longest, row, terms, rules, counting, left, made):
         take_message(i, -1, row, terms, counting, left, made)
         channel[i] = -1
         chosen[i] = -1
-        new = serve(i, row, terms, rules, counting, left, made, worths, spots, drawn)
+        new = serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn)
         if new > old + 1e-9 * abs(old):  # more than rounding
             better += 1
             continue

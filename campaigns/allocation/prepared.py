@@ -16,6 +16,8 @@ from campaigns.allocation.problem import SENT, Candidates, Floats, Ints, Limits,
 from campaigns.value import pair_value
 from recsys.tables import InputError
 
+SLACK = 2.0**-20  # more than the rounding of a float32
+LARGE = 3e38  # nearly the largest float32
 BLOCK = 100_000  # pairs; below this a thread costs more than it saves
 
 
@@ -75,6 +77,26 @@ class Prepared:
         terms[:, funders][:, 1::2] = prices.budget[self.funder] if len(prices.budget) else 0.0
         terms[:, funders.stop :] = self.growth
         return terms
+
+    def upper(self, terms: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """What no pair of an offer can be worth more than, at the prices of these terms: see kernels.
+
+        Without rounding costs up and with no p1 cut off at 1, a pair is worth p0·gain − fee. Where more redemptions are
+        worth having that is too much rather than too little; where they are not, gain leaves them out. All is rounded
+        so that nothing worth having is ever below.
+        """
+        first, growth = terms.shape[1] - self.growth.shape[1], self.growth
+        margin, fee = terms[:, :1], terms[:, 2]
+        paid = terms[:, 1] + (terms[:, kernels.HEAD : first : 2] * terms[:, kernels.HEAD + 1 : first : 2]).sum(axis=1)
+        each = margin - paid[:, None]
+        slack = SLACK * (growth * (np.abs(margin) + np.abs(paid)[:, None]) + np.abs(margin))
+        gain = np.maximum(each, 0.0) * growth - margin + slack
+        fee = fee - SLACK * np.abs(fee)
+        most = gain.max(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            least = np.where(most > 0, fee * (1 - SLACK) / most, np.inf)
+            reach = np.where(fee > 0, least, np.where((fee < 0) | (most > 0), 0.0, np.inf)).astype(np.float32)
+            return reach, gain.astype(np.float32), np.minimum(fee, LARGE).astype(np.float32)
 
     def blocks(self) -> list[tuple[int, int]]:
         """Ranges of customers with about equally many pairs, one for each thread."""

@@ -42,7 +42,17 @@ class Counters:
     def run(self, kernel: Callable[..., int], order: Ints, prices: Prices) -> int:
         problem = self.problem
         terms, rules = problem.terms(prices), problem.rules(prices)
-        return kernel(order, problem.longest, problem.row, terms, rules, problem.counting, self.left, self.made)
+        return kernel(
+            order,
+            problem.longest,
+            problem.row,
+            terms,
+            problem.upper(terms),
+            rules,
+            problem.counting,
+            self.left,
+            self.made,
+        )
 
 
 def nothing_made(problem: Prepared) -> Made:
@@ -81,9 +91,10 @@ def alone_best(problem: Prepared, prices: Prices) -> tuple[Floats, Floats, Made]
     best, regret = np.empty(problem.candidates.customers), np.empty(problem.candidates.customers)
     made = nothing_made(problem)
     terms, rules = problem.terms(prices), problem.rules(prices)
+    upper = problem.upper(terms)
     problem.each_block(
         lambda low, high: kernels.choose_block(
-            low, high, problem.longest, problem.row, terms, rules, best, regret, *made
+            low, high, problem.longest, problem.row, terms, upper, rules, best, regret, *made
         )
     )
     return best, regret, made
