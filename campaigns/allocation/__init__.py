@@ -1,5 +1,6 @@
 """Which offer goes to whom: one optimisation over all customers, its decisions, its certificate, and its reasons."""
 
+from campaigns.allocation.night import Night, Part, solve_night
 from campaigns.allocation.problem import (
     REDEEMED,
     SENT,
@@ -27,7 +28,9 @@ __all__ = [
     "GroupLimit",
     "Limits",
     "MinimumsError",
+    "Night",
     "Offers",
+    "Part",
     "Prices",
     "Reason",
     "Reasons",
@@ -37,5 +40,6 @@ __all__ = [
     "first_come",
     "losing_reasons",
     "solve",
+    "solve_night",
     "worth",
 ]
