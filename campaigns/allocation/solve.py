@@ -25,7 +25,7 @@ from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed
 
 PASSES = 600
 POLISH = 100  # passes, from prices that are nearly right
-POLISH_STEPS = (0.03,)
+POLISH_STEPS, WARM_STEPS = (0.03,), (0.001,)
 LEAST_SAMPLE, MOST_SAMPLE = 20_000, 100_000  # customers whose prices are looked for first, where there are many more
 
 
@@ -97,7 +97,7 @@ def at_prices(
 
 def _prices(problem: Prepared, seed: int, passes: int | None, warm: Prices | None) -> Bound:
     if warm is not None:
-        return search(problem, passes or POLISH, problem.vector(warm), POLISH_STEPS)
+        return search(problem, passes or POLISH, problem.vector(warm), WARM_STEPS)
     first = problem.people[0]
     people = len(first) - 1
     size = min(max(people // 10, LEAST_SAMPLE), MOST_SAMPLE)
