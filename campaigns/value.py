@@ -13,7 +13,9 @@ Expectations are float64; what is written for funders is int64 rupiah, rounded u
 costs is never below what is expected to be spent.
 """
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -103,3 +105,35 @@ def funder_costs(p1: ArrayLike, benefit: ArrayLike, shares: ArrayLike) -> NDArra
 def written_value(value: ArrayLike) -> NDArray[np.int64]:
     """A value as it is written in a decision: the nearest whole rupiah."""
     return np.rint(np.asarray(value, dtype=np.float64)).astype(np.int64)
+
+
+def cautious_limit(limit: float, confidence: float, *, spread: float, forecast_error: float = 0.0) -> float:
+    """The expected use to plan with, so that a limit holds with a confidence when use is uncertain.
+
+    The S that solves S + z·√(spread·S + forecast_error²·S²) = limit, z the normal quantile of `confidence` (0.5–1; at
+    0.5 it is the limit itself). limit: rupiah of a budget, or redemptions of a quota; inf stays inf.
+    spread: variance per unit expected, Σ d²·p·(1 − p) / Σ d·p over decisions, see spread_of. forecast_error: the
+    campaign's, relative: what all decisions may be wrong by together. Raises ValueError for what is out of range.
+    """
+    if not 0.5 <= confidence < 1:
+        raise ValueError(f"confidence: expected at least 0.5 and less than 1, got {confidence}")
+    if not (limit >= 0 and 0 <= spread < math.inf and 0 <= forecast_error < math.inf):
+        raise ValueError(f"expected amounts of 0 or more, got {limit}, {spread}, {forecast_error}")
+    z2 = NormalDist().inv_cdf(confidence) ** 2
+    if limit == 0 or math.isinf(limit) or z2 == 0:
+        return limit
+    # The lower root of (1 − z²τ²)·s² − (2 + z²·spread / limit)·s + 1 = 0 with s = S / limit, so written that nothing
+    # cancels.
+    middle = 2 + z2 * spread / limit
+    root = math.sqrt(max(0.0, middle**2 - 4 * (1 - z2 * forecast_error**2)))
+    return limit * min(1.0, 2 / (middle + root))
+
+
+def spread_of(p1: ArrayLike, paid: ArrayLike = 1.0) -> float:
+    """Σ d²·p·(1 − p) / Σ d·p: the variance that comes with each rupiah (or redemption) expected; 0 for none.
+
+    paid: rupiah per redemption of each decision; 1 for redemptions. Shapes broadcast.
+    """
+    chance, cost = np.broadcast_arrays(np.asarray(p1, dtype=np.float64), np.asarray(paid, dtype=np.float64))
+    expected = float((cost * chance).sum())
+    return float((cost**2 * chance * (1 - chance)).sum()) / expected if expected > 0 else 0.0

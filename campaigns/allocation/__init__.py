@@ -1,12 +1,15 @@
 """Which offer goes to whom: one optimisation over all customers, its decisions, its certificate, and its reasons."""
 
+from campaigns.allocation.night import Night, Part, solve_night
 from campaigns.allocation.problem import (
     REDEEMED,
     SENT,
     Candidates,
     Certificate,
     Chosen,
+    GroupLimit,
     Limits,
+    MinimumsError,
     Offers,
     Prices,
     Solution,
@@ -22,8 +25,12 @@ __all__ = [
     "Candidates",
     "Certificate",
     "Chosen",
+    "GroupLimit",
     "Limits",
+    "MinimumsError",
+    "Night",
     "Offers",
+    "Part",
     "Prices",
     "Reason",
     "Reasons",
@@ -33,5 +40,6 @@ __all__ = [
     "first_come",
     "losing_reasons",
     "solve",
+    "solve_night",
     "worth",
 ]

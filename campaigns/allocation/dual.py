@@ -13,7 +13,7 @@ import numpy as np
 
 from campaigns.allocation import kernels
 from campaigns.allocation.prepared import Prepared
-from campaigns.allocation.problem import Floats, Ints
+from campaigns.allocation.problem import SENT, Floats, Ints
 
 STEPS = (0.3, 0.1, 0.03)  # the first of each round, in units of a price's typical size
 LAST_STEP = 1e-5
@@ -31,36 +31,46 @@ class Evaluation:
 
 
 def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
-    """One pass over all pairs, at prices ≥ 0 of [quotas, budgets, channels]."""
+    """One pass over all pairs, at prices ≥ 0 of [quotas, budgets, channels, group limits]."""
     prices = problem.prices(vector)
-    terms, rules = problem.terms(prices), problem.rules(prices)
+    terms, rules, further = problem.terms(prices), problem.rules(prices), problem.further
+    upper = problem.upper(terms)
     m, funders, channels = len(prices.quota), len(prices.budget), len(prices.channel)
 
-    def block(low: int, high: int) -> tuple[int, Ints, Ints, Ints]:
-        quota, budgets, capacity = (np.zeros(size, dtype=np.int64) for size in (m, max(1, funders), channels))
+    def block(low: int, high: int) -> tuple[int, tuple[Ints, ...]]:
+        sizes = (further.segments, m), (further.segments, m), max(1, funders), channels
+        uses = tuple(np.zeros(size, dtype=np.int64) for size in sizes)
         earned = kernels.dual_block(
             low,
             high,
+            problem.widest,
             problem.longest,
+            problem.people,
             problem.row,
             terms,
+            upper,
             rules,
-            problem.counting,
+            problem.redemption_unit,
             problem.value_unit,
-            quota,
-            budgets,
-            capacity,
+            (problem.funder, uses),
         )
-        return int(earned), quota, budgets[:funders], capacity
+        return int(earned), uses
 
     parts = problem.each_block(block)
     earned = sum(part[0] for part in parts) * problem.value_unit
-    use = np.concatenate([np.sum([part[k] for part in parts], axis=0) for k in (1, 2, 3)]).astype(np.float64)
-    use[:m] /= problem.redemption_unit
-    finite = np.isfinite(problem.limit)
-    worth = math.fsum(vector[finite] * problem.limit[finite])
-    paid = float((vector * use).sum() + (problem.limits.message_cost * use[m + funders :]).sum())
-    return Evaluation(earned + worth + ROUNDING * (earned + worth + paid), use)
+    redeemed, sent, budgets, capacity = (np.sum([part[1][k] for part in parts], axis=0) for k in range(4))
+    redeemed = redeemed / problem.redemption_unit
+    quota = np.where(problem.offers.quota_kind == SENT, sent.sum(axis=0), redeemed.sum(axis=0))
+    each = further.weight * np.where(
+        further.sent[further.limit], sent.flat[further.place], redeemed.flat[further.place]
+    )
+    grouped = np.bincount(further.limit, each, minlength=len(prices.further))
+    use = np.concatenate([quota, budgets[:funders], capacity, grouped]).astype(np.float64)
+    counted = np.isfinite(problem.limit) & (vector > 0)
+    worth = math.fsum((problem.sign * vector)[counted] * problem.limit[counted])
+    moved = float((vector * use).sum() + (problem.limits.message_cost * capacity).sum())
+    moved += math.fsum(vector[counted] * problem.limit[counted])
+    return Evaluation(earned + worth + ROUNDING * (earned + moved), use)
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ def search(problem: Prepared, passes: int, start: Floats | None = None, steps: S
 def _descend(problem: Prepared, passes: int, start: Floats, step: float) -> Bound:
     limited = np.isfinite(problem.limit) & (problem.limit > 0)
     per_limit = np.where(limited, problem.limit, 1.0)
-    fixed = np.where(problem.limit == 0, problem.highest, 0.0)
+    fixed = np.where((problem.limit == 0) & (problem.sign > 0), problem.highest, 0.0)
     scale, ceiling = problem.scale, np.minimum(problem.highest / problem.scale, 1e300)
     price = np.minimum(start / scale, ceiling)
     slope, square = np.zeros(len(scale)), np.zeros(len(scale))
@@ -104,8 +114,8 @@ def _descend(problem: Prepared, passes: int, start: Floats, step: float) -> Boun
         found = evaluate(problem, vector)
         if found.bound < best:
             best, best_vector = found.bound, vector
-        over = found.use / per_limit - 1
-        gradient = np.where(limited, -np.minimum(over, STEEPEST), 0.0)
+        over = problem.sign * (found.use / per_limit - 1)
+        gradient = np.where(limited, -np.clip(over, -STEEPEST, STEEPEST), 0.0)
         if not np.any((gradient < 0) | ((gradient > 0) & (price > 0))):
             return Bound(best, best_vector, t)  # nothing is exceeded, and nothing that is left over has a price
         slope = MEMORY * slope + (1 - MEMORY) * gradient

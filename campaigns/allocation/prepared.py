@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,10 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.allocation import kernels
-from campaigns.allocation.problem import SENT, Candidates, Floats, Ints, Limits, Offers, Prices, check
+from campaigns.allocation.problem import (
+    SENT,
+    Bools,
+    Candidates,
+    Floats,
+    GroupLimit,
+    Ints,
+    Limits,
+    Offers,
+    Prices,
+    check,
+)
 from campaigns.value import pair_value
 from recsys.tables import InputError
 
+SLACK = 2.0**-20  # more than the rounding of a float32
+LARGE = 3e38  # nearly the largest float32
+STRONGEST = 1024.0  # what meeting a minimum by one may be worth, in margins
 BLOCK = 100_000  # pairs; below this a thread costs more than it saves
 
 
@@ -38,6 +52,11 @@ class Prepared:
     scale: Floats  # what one of each limit may be worth, roughly [limits]
     highest: Floats  # at this price nobody uses the limit [limits]
     threads: int
+    further: "Further"
+    segment: NDArray[np.int32]  # of each customer: those of one segment are in the same groups [n]
+    person: NDArray[np.int32]  # of each row [n]
+    people: tuple[Ints, Ints]  # the first row of each and one past the last, and the most messages of each
+    widest: int  # rows of a person at most
 
     @property
     def row(self) -> tuple[Any, ...]:
@@ -47,20 +66,36 @@ class Prepared:
             _as_compiled(candidates.offer, candidates.offer.dtype),
             _as_compiled(candidates.p0, np.float32),
             _as_compiled(candidates.channel_ok, np.bool_),
+            self.segment,
+            self.person,
         )
 
     @property
     def counting(self) -> tuple[Any, ...]:
-        return _as_compiled(self.offers.quota_kind, np.uint8), self.funder, self.redemption_unit
+        further = self.further
+        rows = further.start, further.limit, further.weight, further.sent, further.sign
+        return _as_compiled(self.offers.quota_kind, np.uint8), self.funder, self.redemption_unit, rows
+
+    @property
+    def sign(self) -> Floats:
+        """1 for what limits from above, −1 for a minimum [limits]."""
+        return np.concatenate([np.ones(len(self.limit) - len(self.further.sign)), self.further.sign])
 
     def rules(self, prices: Prices) -> tuple[Any, ...]:
         offers = self.offers
         toll, positions = self.limits.message_cost + prices.channel, _as_compiled(self.limits.positions, np.int64)
-        return toll, positions, self.rank, _as_compiled(offers.group, np.int32), self.grouped, offers.fallback
+        fallback = np.broadcast_to(np.asarray(offers.fallback, np.int64), len(toll)).copy()
+        return toll, positions, self.rank, _as_compiled(offers.group, np.int32), self.grouped, fallback
 
     def prices(self, vector: Floats) -> Prices:
         m, funders = len(self.offers), len(self.limits.budgets)
-        return Prices(vector[:m], vector[m : m + funders], vector[m + funders :])
+        quota, budget, channel, further = np.split(vector, [m, m + funders, m + funders + len(self.limits.capacity)])
+        return Prices(quota, budget, channel, further)
+
+    def vector(self, prices: Prices) -> Floats:
+        """The prices in a row; further ones may be left out and are then 0."""
+        further = prices.further if len(prices.further) else np.zeros(len(self.further.sign))
+        return np.concatenate([prices.quota, prices.budget, prices.channel, further])
 
     def terms(self, prices: Prices) -> Floats:
         """What a pair's reduced value needs of its offer at these prices: see kernels."""
@@ -74,13 +109,49 @@ class Prepared:
         terms[:, funders][:, 0::2] = self.cost
         terms[:, funders][:, 1::2] = prices.budget[self.funder] if len(prices.budget) else 0.0
         terms[:, funders.stop :] = self.growth
+        terms = np.repeat(terms[None], self.further.segments, axis=0)
+        if len(prices.further):
+            price = self.further.sign * prices.further
+            for sent, column in ((False, 1), (True, 2)):
+                here = self.further.sent[self.further.limit] == sent
+                amount = np.bincount(
+                    self.further.place[here],
+                    (price[self.further.limit] * self.further.weight)[here],
+                    minlength=terms.shape[0] * m,
+                )
+                terms[:, :, column] += amount.reshape(terms.shape[:2])
         return terms
 
+    def upper(self, terms: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """What no pair of an offer can be worth more than, at the prices of these terms: see kernels.
+
+        Without rounding costs up and with no p1 cut off at 1, a pair is worth p0·gain − fee. Where more redemptions are
+        worth having that is too much rather than too little; where they are not, gain leaves them out. All is rounded
+        so that nothing worth having is ever below.
+        """
+        first, growth = terms.shape[2] - self.growth.shape[1], self.growth
+        margin, fee, costs, prices = (
+            terms[..., :1],
+            terms[..., 2],
+            *(terms[..., kernels.HEAD + k : first : 2] for k in (0, 1)),
+        )
+        paid = (terms[..., 1] + (costs * prices).sum(axis=2))[..., None]
+        each = margin - paid
+        slack = SLACK * (growth * (np.abs(margin) + np.abs(terms[..., 1:2]) + np.abs(paid)) + np.abs(margin))
+        gain = np.maximum(each, 0.0) * growth - margin + slack
+        fee = fee - SLACK * np.abs(fee)
+        most = gain.max(axis=2)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            least = np.where(most > 0, fee * (1 - SLACK) / most, np.inf)
+            reach = np.where(fee > 0, least, np.where((fee < 0) | (most > 0), 0.0, np.inf)).astype(np.float32)
+            return reach, gain.astype(np.float32), np.minimum(fee, LARGE).astype(np.float32)
+
     def blocks(self) -> list[tuple[int, int]]:
-        """Ranges of customers with about equally many pairs, one for each thread."""
+        """Ranges of people with about equally many pairs, one for each thread."""
         parts = max(1, min(self.threads, self.candidates.pairs // BLOCK))
-        cuts = np.searchsorted(self.candidates.indptr, np.linspace(0, self.candidates.pairs, parts + 1)[1:-1])
-        return list(pairwise([0, *(int(cut) for cut in cuts), self.candidates.customers]))
+        pairs = self.candidates.indptr[self.people[0]]
+        cuts = np.searchsorted(pairs, np.linspace(0, self.candidates.pairs, parts + 1)[1:-1])
+        return list(pairwise([0, *(int(cut) for cut in cuts), len(pairs) - 1]))
 
     def each_block(self, work: Callable[[int, int], Any]) -> list[Any]:
         blocks = self.blocks()
@@ -90,9 +161,30 @@ class Prepared:
             return list(pool.map(lambda block: work(*block), blocks))
 
 
-def prepare(candidates: Candidates, offers: Offers, limits: Limits, threads: int | None = None) -> Prepared:
+@dataclass(frozen=True)
+class Further:
+    """Group limits, spread over the segments of customers and the offers that they count. Weights are at most 1."""
+
+    amount: Floats  # in units of the largest weight [limits]
+    unit: Floats  # the largest weight of each [limits]
+    sign: Ints  # 1, or −1 for a minimum [limits]
+    sent: Bools  # [limits]
+    segments: int
+    start: Ints  # where the entries of a segment and offer start [segments × (m + 1)]
+    place: Ints  # segment·m + offer of each entry, rising
+    limit: Ints  # of each entry
+    weight: Floats  # of each entry
+
+
+def prepare(
+    candidates: Candidates,
+    offers: Offers,
+    limits: Limits,
+    threads: int | None = None,
+    further: Sequence[GroupLimit] = (),
+) -> Prepared:
     """Raises InputError for arrays that do not fit together or hold what cannot be."""
-    check(candidates, offers, limits)
+    check(candidates, offers, limits, further)
     n, m = candidates.customers, len(offers)
     growth = np.maximum(0.0, 1.0 + offers.uplift[:, None] * limits.response[None, :])
     per_redemption = offers.benefit[:, None] * offers.shares
@@ -113,6 +205,17 @@ def prepare(candidates: Candidates, offers: Offers, limits: Limits, threads: int
     )
     mean_p0 = chances / redemption_unit / np.maximum(count, 1)
     quota = np.where(offers.quota_kind == SENT, np.floor(offers.quota), offers.quota)
+    segment, segments = _segments(candidates, further)
+    spread = _spread(further, segments, m)
+    minimums = np.bincount(spread.place, spread.sign[spread.limit] < 0, minlength=1).max(initial=0)
+    typical = _typical_prices(offers, limits, growth, per_redemption, count, mean_p0)
+    mean_p1 = np.minimum(1.0, mean_p0 * growth.max(axis=1, initial=0))
+    each = np.array([_typical_of_group(limit, offers, mean_p1) for limit in further])
+    typical, highest = np.concatenate([typical, each]), _highest_prices(offers, limits, per_redemption)
+    highest = np.concatenate([highest, np.full(len(further), np.abs(offers.margin).max(initial=0))])
+    if minimums:  # what a minimum adds to a pair's worth, others may have to take off again
+        most, highest = most * (1 + STRONGEST * minimums), highest * STRONGEST
+    person, first, messages = _people(candidates, limits)
     return Prepared(
         candidates,
         offers,
@@ -125,11 +228,68 @@ def prepare(candidates: Candidates, offers: Offers, limits: Limits, threads: int
         int(np.diff(candidates.indptr).max(initial=0)),
         redemption_unit,
         2.0 ** (math.ceil(math.log2(most)) - 60),
-        np.concatenate([quota, np.floor(limits.budgets), np.floor(limits.capacity)]),
-        _typical_prices(offers, limits, growth, per_redemption, count, mean_p0),
-        _highest_prices(offers, limits, per_redemption),
+        np.concatenate([quota, np.floor(limits.budgets), np.floor(limits.capacity), spread.amount]),
+        typical,
+        highest,
         threads or len(os.sched_getaffinity(0)),
+        spread,
+        segment,
+        person,
+        (first, messages),
+        int(np.diff(first).max(initial=0)),
     )
+
+
+def _segments(candidates: Candidates, further: Sequence[GroupLimit]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Each customer's segment, and the groups of each segment; groups that no limit names make no difference."""
+    n, named = candidates.customers, sorted({limit.group for limit in further if limit.group >= 0})
+    if candidates.groups is None or not named or n == 0:
+        return np.zeros(n, np.int32), np.full((1, 1), -1, np.int32)
+    groups = np.where(np.isin(candidates.groups, named), candidates.groups, -1).astype(np.int32)
+    found, segment = np.unique(groups, axis=0, return_inverse=True)
+    return segment.reshape(-1).astype(np.int32), found
+
+
+def _spread(further: Sequence[GroupLimit], segments: NDArray[np.int32], m: int) -> Further:
+    unit = np.array([1.0 if limit.weight is None else limit.weight.max(initial=0) for limit in further], np.float64)
+    unit[unit == 0] = 1.0
+    places, rows, weights = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    for r, limit in enumerate(further):
+        everybody = limit.group < 0
+        where = np.flatnonzero((segments == limit.group).any(axis=1) | everybody)
+        places.append((where[:, None] * m + np.asarray(limit.offers, np.int64)[None, :]).reshape(-1))
+        rows.append(np.full(len(places[-1]), r))
+        weight = np.ones(len(limit.offers)) if limit.weight is None else limit.weight / unit[r]
+        weights.append(np.tile(weight, len(where)))
+    place, limit_of, weighted = np.concatenate(places), np.concatenate(rows), np.concatenate(weights)
+    order = np.argsort(place, kind="stable")
+    ends = np.searchsorted(place[order], np.arange(len(segments) * m + 1)) if m else np.zeros(1, np.int64)
+    start = ends[np.arange(len(segments))[:, None] * m + np.arange(m + 1)]
+    return Further(
+        np.array([limit.amount for limit in further], np.float64) / unit,
+        unit,
+        np.array([-1 if limit.at_least else 1 for limit in further], np.int64),
+        np.array([limit.kind == SENT for limit in further], np.bool_),
+        len(segments),
+        np.ascontiguousarray(start, np.int64),
+        place[order],
+        limit_of[order],
+        weighted[order],
+    )
+
+
+def _people(candidates: Candidates, limits: Limits) -> tuple[NDArray[np.int32], Ints, Ints]:
+    """(the person of each row, the first row of each person and one past the last, the most messages of each)"""
+    n = candidates.customers
+    if candidates.person is None:
+        person, first = np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int64)
+        known = first[:-1]
+    else:
+        known, inverse = np.unique(candidates.person, return_inverse=True)
+        person = inverse.reshape(-1).astype(np.int32)
+        first = np.searchsorted(person, np.arange(len(known) + 1)).astype(np.int64)
+    most = np.diff(first) if limits.messages is None else np.asarray(limits.messages, np.int64)[known]
+    return person, first, most
 
 
 def _as_compiled(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
@@ -166,6 +326,15 @@ def _typical_prices(
     channel = (count[:, None] * value).sum(axis=0) / max(1, count.sum()) * limits.positions
     typical = np.concatenate([quota, budget, channel])
     return np.where(typical > 0, typical, 1.0)
+
+
+def _typical_of_group(limit: GroupLimit, offers: Offers, mean_p1: Floats) -> float:
+    """As _typical_prices, for a group limit; a minimum may well be met at a loss."""
+    own = np.asarray(limit.offers, np.int64)
+    raised = np.abs(offers.uplift[own]) / (1.0 + np.abs(offers.uplift[own]))
+    worth = np.abs(offers.margin[own]) * raised + offers.benefit[own] * offers.retailer_share[own]
+    typical = float((worth * (mean_p1[own] if limit.kind == SENT else 1.0)).mean()) if len(own) else 0.0
+    return typical if typical > 0 else 1.0
 
 
 def _highest_prices(offers: Offers, limits: Limits, per_redemption: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """The arrays that the allocation takes and gives. Rows are numbers, never ids; money is rupiah."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ class Candidates:
     channel_ok: bool [n × channels], where the customer may be addressed. keys: uint64 [n], a stable hash of the
     customer's id: it breaks ties, so that decisions do not depend on the order of rows.
     pruned: pairs that were left out before, on which the bound says nothing; it is passed on to the certificate.
+    groups: int32 [n × divisions], the groups that each customer is in (a province, a merchant's city), −1 for none; a
+    number means one group, whatever the division. person: int64 [n], rising, where one person has several rows (one for
+    each campaign of a night); None: each row is a person.
     """
 
     indptr: Ints
@@ -32,6 +36,8 @@ class Candidates:
     channel_ok: Bools
     keys: NDArray[np.uint64]
     pruned: int = 0
+    groups: NDArray[np.int32] | None = None
+    person: Ints | None = None
 
     @property
     def customers(self) -> int:
@@ -50,7 +56,7 @@ class Offers:
     benefit; retailer_share: float64 [m]. group: int32 [m]; a message holds at most one offer of a group.
     priority: int32 [m]; of equally good offers the higher wins, then the earlier. quota: float64 [m], inf for none;
     quota_kind: uint8 [m], REDEEMED or SENT. fallback: the offer that is shown alone or not at all, within all limits;
-    −1 for none.
+    −1 for none; or one for each channel.
     """
 
     margin: Floats
@@ -62,7 +68,7 @@ class Offers:
     priority: NDArray[np.int32]
     quota: Floats
     quota_kind: NDArray[np.uint8]
-    fallback: int = -1
+    fallback: int | Ints = -1
 
     def __len__(self) -> int:
         return len(self.margin)
@@ -71,23 +77,56 @@ class Offers:
 @dataclass(frozen=True)
 class Limits:
     """budgets: float64 [funders], rupiah, inf for none. Per channel: capacity in messages (inf for none), positions
-    (offers that a message holds), message_cost in rupiah, response (multiplies the offers' uplift)."""
+    (offers that a message holds), message_cost in rupiah, response (multiplies the offers' uplift). messages: int64
+    [people], the most that each may get; None for no more than one for each row."""
 
     budgets: Floats
     capacity: Floats
     positions: NDArray[np.int64]
     message_cost: Floats
     response: Floats
+    messages: Ints | None = None
+
+
+@dataclass(frozen=True)
+class GroupLimit:
+    """At most, or at least, so many redemptions or messages of some offers for a group of customers.
+
+    offers: int64. amount: ≥ 0. kind: REDEEMED or SENT. group: as in Candidates.groups, −1 for everybody.
+    weight: float64, beside offers, > 0: what one redemption or message counts (rupiah, points); None for 1 each.
+    at_least: a guaranteed minimum.
+    """
+
+    offers: Ints
+    amount: float
+    kind: int = SENT
+    group: int = -1
+    weight: Floats | None = None
+    at_least: bool = False
+
+
+class MinimumsError(InputError):
+    """Minimums that cannot all be met. share: of each of them can be met at once, at most."""
+
+    def __init__(self, message: str, share: float) -> None:
+        super().__init__(message)
+        self.share = share
+
+
+def no_amounts() -> Floats:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True)
 class Prices:
     """Shadow prices, all ≥ 0: what one more would earn. quota: [m], rupiah per redemption or message; budget:
-    [funders], rupiah per rupiah; channel: [channels], rupiah per message."""
+    [funders], rupiah per rupiah; channel: [channels], rupiah per message; further: [group limits], rupiah per unit, for
+    a minimum what one less would earn."""
 
     quota: Floats
     budget: Floats
     channel: Floats
+    further: Floats = field(default_factory=no_amounts)
 
 
 @dataclass(frozen=True)
@@ -119,6 +158,7 @@ class Used:
     quota: Floats
     budgets: Ints
     capacity: Ints
+    further: Floats = field(default_factory=no_amounts)  # [group limits]
 
 
 @dataclass(frozen=True)
@@ -153,7 +193,7 @@ class Solution:
     certificate: Certificate
 
 
-def check(candidates: Candidates, offers: Offers, limits: Limits) -> None:
+def check(candidates: Candidates, offers: Offers, limits: Limits, further: Sequence[GroupLimit] = ()) -> None:
     """Raises InputError for arrays that do not fit together or hold what the allocation cannot take.
 
     Pairs (offer numbers, p0, repeated offers) are checked by prepare, which reads them anyway.
@@ -194,7 +234,12 @@ def check(candidates: Candidates, offers: Offers, limits: Limits) -> None:
         _require(bool((np.isfinite(array) & (array >= 0)).all()), f"{name}: expected finite numbers of 0 or more")
     _require(channels >= 1, "limits.capacity: there is no channel")
     _require(bool((limits.positions >= 1).all()), "limits.positions: a message holds at least one offer")
-    _require(-1 <= offers.fallback < m, f"offers.fallback: there is no offer {offers.fallback}")
+    fallback = np.atleast_1d(offers.fallback)
+    _require(fallback.shape in ((1,), (channels,)), "offers.fallback: expected one, or one for each channel")
+    _require(bool(((fallback >= -1) & (fallback < m)).all()), f"offers.fallback: there is no offer {offers.fallback}")
+    _check_people(candidates, limits)
+    for r, limit in enumerate(further):
+        _check_group_limit(f"group limit {r}", limit, m)
     # Sums over all customers are kept in int64 and have to fit.
     most = max(
         1.0,
@@ -204,6 +249,30 @@ def check(candidates: Candidates, offers: Offers, limits: Limits) -> None:
         most < 2.0**61,
         f"offers.benefit: {offers.benefit.max(initial=0):.3g} rupiah for {n} customers is beyond counting",
     )
+
+
+def _check_people(candidates: Candidates, limits: Limits) -> None:
+    n, person, groups = candidates.customers, candidates.person, candidates.groups
+    _require(
+        groups is None or (groups.ndim == 2 and len(groups) == n), "candidates.groups: expected a row per customer"
+    )
+    people = n
+    if person is not None:
+        _require(person.shape == (n,) and bool((np.diff(person) >= 0).all()), "candidates.person: falls")
+        people = int(person[-1]) + 1 if n else 0
+    messages = limits.messages
+    fits = messages is None or (len(messages) >= people and bool((messages >= 0).all()))
+    _require(fits, "limits.messages: expected a number of 0 or more for each person")
+
+
+def _check_group_limit(name: str, limit: GroupLimit, m: int) -> None:
+    offers, weight = np.asarray(limit.offers), limit.weight
+    _require(bool(((offers >= 0) & (offers < m)).all()), f"{name}: an offer that there is not")
+    _require(len(np.unique(offers)) == len(offers), f"{name}: an offer twice")
+    _require(limit.amount >= 0, f"{name}: expected an amount of 0 or more, got {limit.amount}")
+    _require(not limit.at_least or np.isfinite(limit.amount), f"{name}: expected a finite minimum")
+    fits = weight is None or (weight.shape == offers.shape and bool((np.isfinite(weight) & (weight > 0)).all()))
+    _require(fits, f"{name}: expected a weight above 0 for each offer")
 
 
 def _require(holds: bool, message: str) -> None:

@@ -7,19 +7,22 @@ indifferent who miss the last vouchers. Then what is left is given away at its o
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.allocation import kernels
 from campaigns.allocation.prepared import Prepared
-from campaigns.allocation.problem import SENT, Chosen, Floats, Ints, Limits, Prices, Used
+from campaigns.allocation.problem import SENT, Chosen, Floats, Ints, Limits, MinimumsError, Prices, Used
 from campaigns.value import funder_costs, pair_value, purchase_probability
 
 UNLIMITED = np.int64(2**61)  # what is left of a limit that there is not
 SMALL = 2_000_000  # pairs; up to here there is time to try several orders, and each customer again
 SHUFFLES = 3
-ROUNDS = 20
+ROUNDS, FEW_ROUNDS = 20, 3
+STRENGTHS = 4.0, 64.0, 1024.0  # what is paid for minimums, in typical prices
+LEAST_STRENGTH, MOST_STRENGTH = 0.01, 1e5
 
 
 Made = tuple[NDArray[np.int8], Ints]
@@ -30,19 +33,41 @@ class Counters:
 
     def __init__(self, problem: Prepared) -> None:
         m, funders = len(problem.offers), len(problem.limits.budgets)
-        quota, budget, capacity = np.split(problem.limit, [m, m + funders])
+        channels, unit = len(problem.limits.capacity), problem.redemption_unit
+        quota, budget, capacity, further = np.split(problem.limit, [m, m + funders, m + funders + channels])
+        minimum = problem.further.sign < 0  # what is lacking counts down to 0 from below
+        lacking = np.minimum(np.ceil(np.where(minimum, further, 0.0) * unit), float(UNLIMITED)).astype(np.int64)
         self.problem = problem
         self.left = (
-            _whole(quota, problem.redemption_unit),
+            _whole(quota, unit),
             _whole(budget) if funders else np.full(1, UNLIMITED),
             _whole(capacity),
+            np.where(minimum, -lacking, _whole(further, unit)),
+            problem.people[1].copy(),
         )
         self.made = nothing_made(problem)
 
-    def run(self, kernel: Callable[..., int], order: Ints, prices: Prices) -> int:
+    def lacking(self) -> Floats:
+        """The part of each minimum that is not met, 0–1; 0 for what limits from above."""
+        amount = np.maximum(self.problem.limit[len(self.problem.limit) - len(self.left[3]) :], 1e-300)
+        short = np.where(self.problem.further.sign < 0, np.maximum(-self.left[3], 0), 0)
+        return np.minimum(1.0, short / self.problem.redemption_unit / amount)
+
+    def run(self, kernel: Callable[..., int], order: Ints, prices: Prices, *more: Ints) -> int:
         problem = self.problem
         terms, rules = problem.terms(prices), problem.rules(prices)
-        return kernel(order, problem.longest, problem.row, terms, rules, problem.counting, self.left, self.made)
+        return kernel(
+            order,
+            problem.longest,
+            problem.row,
+            terms,
+            problem.upper(terms),
+            rules,
+            problem.counting,
+            self.left,
+            self.made,
+            *more,
+        )
 
 
 def nothing_made(problem: Prepared) -> Made:
@@ -56,24 +81,76 @@ def _whole(limit: Floats, unit: float = 1.0) -> Ints:
 
 
 def recover(problem: Prepared, prices: Prices, seed: int) -> Chosen:
-    """Decisions near the best at these prices, within all limits; where there is time, the best of several orders."""
+    """Decisions near the best at these prices, within all limits; where there is time, the best of several orders.
+
+    Raises MinimumsError where no try meets the minimums.
+    """
     best, regret, _ = alone_best(problem, prices)
     keys, small = problem.candidates.keys, problem.candidates.pairs <= SMALL
     orders = [in_order(-regret, keys, seed)]
     if small:
         orders += [in_order(-best, keys, seed), *(in_order(0 * best, keys, seed + k) for k in range(SHUFFLES))]
-    tries = [_served(problem, order, best, prices, exchanged=small) for order in orders]
-    return max(tries, key=lambda chosen: worth(chosen, problem.limits))
+    tries = [_served(problem, order, best, prices, seed, exchanged=small) for order in orders]
+    if (problem.further.sign < 0).any():
+        tries += [_obliged(problem, prices, seed, strength) for strength in STRENGTHS]
+    met = [counters for counters in tries if not counters.lacking().any()]
+    if not met:
+        raise _unmet(problem, min(tries, key=lambda counters: float(counters.lacking().max())))
+    return max(
+        (decisions(problem, counters.made) for counters in met), key=lambda chosen: worth(chosen, problem.limits)
+    )
 
 
-def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, *, exchanged: bool) -> Chosen:
+def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: int, *, exchanged: bool) -> Counters:
     counters, free = Counters(problem), no_prices(problem)
     counters.run(kernels.walk, order[best[order] > 0], prices)
+    _meet(counters, prices, best, seed)
     counters.run(kernels.walk, order, free)
-    for _ in range(ROUNDS if exchanged else 0):
-        if not counters.run(kernels.exchange, order, free):
+    minimums = bool((problem.further.sign < 0).any())
+    for _ in range(ROUNDS if exchanged else FEW_ROUNDS if minimums else 0):
+        if not counters.run(kernels.exchange, order, free, np.zeros(0, np.int64)):
             break
-    return decisions(problem, counters.made)
+    return counters
+
+
+def _obliged(problem: Prepared, prices: Prices, seed: int, strength: float) -> Counters:
+    """The minimums first: at prices that make whatever serves them worth most, those who serve them best go first."""
+    boosted = _stronger(problem, prices, strength)
+    best, _, _ = alone_best(problem, boosted)
+    order = in_order(-best, problem.candidates.keys, seed)
+    return _served(problem, order, best, boosted, seed, exchanged=problem.candidates.pairs <= SMALL)
+
+
+def _meet(counters: Counters, prices: Prices, best: Floats, seed: int) -> None:
+    """Pays more for what a minimum still lacks, until all are met or nothing helps. Those who lose least go first.
+
+    best: what the customers' messages are worth at the prices.
+    """
+    strength, problem = LEAST_STRENGTH, counters.problem
+    while counters.lacking().any() and strength < MOST_STRENGTH:
+        wanted = np.flatnonzero(counters.lacking())
+        paid = _stronger(problem, prices, strength, counters.lacking() > 0)
+        gained = alone_best(problem, paid)[0] - best
+        counters.run(kernels.exchange, in_order(-gained, problem.candidates.keys, seed), paid, wanted)
+        strength *= 4
+
+
+def _stronger(problem: Prepared, prices: Prices, strength: float, rows: NDArray[np.bool_] | None = None) -> Prices:
+    """The prices, with those of minimums (of `rows`) raised."""
+    at = len(problem.limit) - len(problem.further.sign)
+    raised = prices.further + strength * problem.scale[at:]
+    minimum = problem.further.sign < 0
+    return replace(prices, further=np.where(minimum if rows is None else minimum & rows, raised, prices.further))
+
+
+def _unmet(problem: Prepared, counters: Counters) -> MinimumsError:
+    share = float(1 - counters.lacking().max())
+    rows = ", ".join(str(r) for r in np.flatnonzero(counters.lacking()))
+    return MinimumsError(
+        f"minimums: no decisions were found that meet group limits {rows} within all others; the best found give "
+        f"{share:.1%} of each; lower them or raise what limits them",
+        share,
+    )
 
 
 def alone_best(problem: Prepared, prices: Prices) -> tuple[Floats, Floats, Made]:
@@ -81,9 +158,21 @@ def alone_best(problem: Prepared, prices: Prices) -> tuple[Floats, Floats, Made]
     best, regret = np.empty(problem.candidates.customers), np.empty(problem.candidates.customers)
     made = nothing_made(problem)
     terms, rules = problem.terms(prices), problem.rules(prices)
+    upper = problem.upper(terms)
     problem.each_block(
         lambda low, high: kernels.choose_block(
-            low, high, problem.longest, problem.row, terms, rules, best, regret, *made
+            low,
+            high,
+            problem.widest,
+            problem.longest,
+            problem.people,
+            problem.row,
+            terms,
+            upper,
+            rules,
+            best,
+            regret,
+            *made,
         )
     )
     return best, regret, made
@@ -117,7 +206,22 @@ def used(problem: Prepared, chosen: Chosen) -> Used:
     quota = np.zeros(len(problem.offers), dtype=np.int64)
     np.add.at(quota, chosen.offer, np.where(sent, np.int64(problem.redemption_unit), redeemed))
     messages = np.bincount(chosen.channel[chosen.position == 1], minlength=len(problem.limits.capacity))
-    return Used(quota / problem.redemption_unit, chosen.costs.sum(axis=0), messages.astype(np.int64))
+    grouped = _used_of_groups(problem, chosen)
+    return Used(quota / problem.redemption_unit, chosen.costs.sum(axis=0), messages.astype(np.int64), grouped)
+
+
+def _used_of_groups(problem: Prepared, chosen: Chosen) -> Floats:
+    """What decisions use of each group limit: rounded up where it limits from above, down for a minimum."""
+    further, unit = problem.further, problem.redemption_unit
+    segment = problem.segment[chosen.customer]
+    first, end = further.start[segment, chosen.offer], further.start[segment, chosen.offer + 1]
+    decision = np.repeat(np.arange(len(chosen)), end - first)
+    entry = np.arange(len(decision)) + np.repeat(first - np.cumsum(end - first) + (end - first), end - first)
+    limit = further.limit[entry]
+    amount = np.where(further.sent[limit], 1.0, chosen.p1[decision]) * further.weight[entry] * unit
+    total = np.zeros(len(further.unit), dtype=np.int64)
+    np.add.at(total, limit, np.where(further.sign[limit] < 0, np.floor(amount), np.ceil(amount)).astype(np.int64))
+    return total / unit * further.unit
 
 
 def worth(chosen: Chosen, limits: Limits) -> float:
@@ -128,7 +232,9 @@ def worth(chosen: Chosen, limits: Limits) -> float:
 
 def no_prices(problem: Prepared) -> Prices:
     offers, limits = problem.offers, problem.limits
-    return Prices(np.zeros(len(offers)), np.zeros(len(limits.budgets)), np.zeros(len(limits.capacity)))
+    sizes = len(offers), len(limits.budgets), len(limits.capacity), len(problem.further.sign)
+    quota, budget, channel, further = (np.zeros(size) for size in sizes)
+    return Prices(quota, budget, channel, further)
 
 
 def in_order(first: Floats, keys: NDArray[np.uint64], seed: int) -> Ints:

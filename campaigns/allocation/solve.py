@@ -1,18 +1,31 @@
 """All decisions of an occurrence at once, with the certificate that says how far from the best they are at most."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from campaigns.allocation import kernels
 from campaigns.allocation.dual import Bound, search
+from campaigns.allocation.minimums import refuse_the_impossible
 from campaigns.allocation.prepared import Prepared, prepare
-from campaigns.allocation.problem import Candidates, Certificate, Chosen, Limits, Offers, Prices, Solution, Used
+from campaigns.allocation.problem import (
+    Candidates,
+    Certificate,
+    Chosen,
+    GroupLimit,
+    Ints,
+    Limits,
+    Offers,
+    Prices,
+    Solution,
+    Used,
+)
 from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used, worth
 
 PASSES = 600
 POLISH = 100  # passes, from prices that are nearly right
-POLISH_STEPS = (0.03,)
+POLISH_STEPS, WARM_STEPS = (0.03,), (0.001,)
 LEAST_SAMPLE, MOST_SAMPLE = 20_000, 100_000  # customers whose prices are looked for first, where there are many more
 
 
@@ -25,15 +38,19 @@ def solve(
     passes: int | None = None,
     warm: Prices | None = None,
     threads: int | None = None,
+    further: Sequence[GroupLimit] = (),
 ) -> Solution:
     """The decisions that earn most within all limits, nearly; the certificate says how nearly.
 
     passes: evaluations of the dual over all customers; by default 600, or 100 where there are prices to start from: of
     a sample, where customers are many, or warm, such as yesterday's. threads: by default one for each processor.
     The same problem and seed give the same decisions, whatever the order of rows and the number of threads.
-    Raises InputError for arrays that do not fit together or hold what cannot be.
+    further: limits on groups of offers and customers, and guaranteed minimums.
+    Raises InputError for arrays that do not fit together or hold what cannot be, MinimumsError for minimums that cannot
+    all be met.
     """
-    problem = prepare(candidates, offers, limits, threads)
+    problem = prepare(candidates, offers, limits, threads, further)
+    refuse_the_impossible(problem)
     bound = _prices(problem, seed, passes, warm)
     prices = problem.prices(bound.vector)
     chosen = recover(problem, prices, seed)
@@ -42,7 +59,7 @@ def solve(
     certificate = Certificate(
         bound=bound.bound,
         value=amount,
-        gap=(bound.bound - amount) / bound.bound if bound.bound > 0 else 0.0,
+        gap=(bound.bound - amount) / abs(bound.bound) if bound.bound else 0.0,
         worst_violation=_violation(problem, use),
         pairs=candidates.pairs,
         pruned=candidates.pruned,
@@ -51,10 +68,11 @@ def solve(
     return Solution(chosen, amount, use, prices, certificate)
 
 
-def first_come(candidates: Candidates, offers: Offers, limits: Limits) -> Solution:
+def first_come(candidates: Candidates, offers: Offers, limits: Limits, further: Sequence[GroupLimit] = ()) -> Solution:
     """What a suite with counters does: each customer, in the order of rows, gets the message that is worth most of
-    those still affordable. Its bound is the one without any limit."""
-    problem = prepare(candidates, offers, limits)
+    those still affordable. Its bound is the one without any limit. It knows nothing of minimums."""
+    further = [limit for limit in further if not limit.at_least]
+    problem = prepare(candidates, offers, limits, further=further)
     counters, free = Counters(problem), no_prices(problem)
     counters.run(kernels.walk, np.arange(candidates.customers), free)
     chosen = decisions(problem, counters.made)
@@ -68,39 +86,54 @@ def first_come(candidates: Candidates, offers: Offers, limits: Limits) -> Soluti
     return Solution(chosen, amount, use, free, certificate)
 
 
-def at_prices(candidates: Candidates, offers: Offers, limits: Limits, prices: Prices) -> Chosen:
+def at_prices(
+    candidates: Candidates, offers: Offers, limits: Limits, prices: Prices, further: Sequence[GroupLimit] = ()
+) -> Chosen:
     """What the prices alone would choose for each customer; nothing is used up. For ghost decisions of controls."""
-    problem = prepare(candidates, offers, limits)
+    problem = prepare(candidates, offers, limits, further=further)
     _, _, made = alone_best(problem, prices)
     return decisions(problem, made)
 
 
 def _prices(problem: Prepared, seed: int, passes: int | None, warm: Prices | None) -> Bound:
     if warm is not None:
-        start = np.concatenate([warm.quota, warm.budget, warm.channel])
-        return search(problem, passes or POLISH, start, POLISH_STEPS)
-    n = problem.candidates.customers
-    size = min(max(n // 10, LEAST_SAMPLE), MOST_SAMPLE)
-    if n <= 2 * size:
+        return search(problem, passes or POLISH, problem.vector(warm), WARM_STEPS)
+    first = problem.people[0]
+    people = len(first) - 1
+    size = min(max(people // 10, LEAST_SAMPLE), MOST_SAMPLE)
+    if people <= 2 * size:
         return search(problem, passes or PASSES)
-    sample = np.sort(np.argpartition(mixed(problem.candidates.keys, seed), size)[:size])
+    sample = np.sort(np.argpartition(mixed(problem.candidates.keys[first[:-1]], seed), size)[:size])
     guess = search(_part(problem, sample), PASSES // 2)
     return search(problem, passes or POLISH, guess.vector, POLISH_STEPS)
 
 
-def _part(problem: Prepared, rows: np.ndarray) -> Prepared:
-    """The problem of some customers only, with their share of every limit."""
-    whole = problem.candidates
-    length = np.diff(whole.indptr)[rows]
-    indptr = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    pairs = np.repeat(whole.indptr[rows] - indptr[:-1], length) + np.arange(indptr[-1])
+def _part(problem: Prepared, sample: Ints) -> Prepared:
+    """The problem of some people only, with their share of every limit."""
+    whole, (first, patience) = problem.candidates, problem.people
+    rows, first = _slices(first, sample)
+    pairs, indptr = _slices(whole.indptr, rows)
     part = Candidates(indptr, whole.offer[pairs], whole.p0[pairs], whole.channel_ok[rows], whole.keys[rows])
-    return replace(problem, candidates=part, limit=problem.limit * (len(rows) / whole.customers))
+    return replace(
+        problem,
+        candidates=part,
+        limit=problem.limit * (len(sample) / len(patience)),
+        segment=problem.segment[rows],
+        person=np.repeat(np.arange(len(sample), dtype=np.int32), np.diff(first)),
+        people=(first, patience[sample]),
+    )
+
+
+def _slices(start: Ints, which: Ints) -> tuple[Ints, Ints]:
+    """(the numbers within some of the slices that `start` cuts, where each of these slices starts among them)"""
+    length = np.diff(start)[which]
+    ends = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    return np.repeat(start[which] - ends[:-1], length) + np.arange(ends[-1]), ends
 
 
 def _violation(problem: Prepared, use: Used) -> float:
     """The most by which a limit is exceeded, relative to it (or in its own units, below one)."""
-    amount = np.concatenate([use.quota, use.budgets, use.capacity])
+    amount = np.concatenate([use.quota, use.budgets, use.capacity, use.further / problem.further.unit])
     limited = np.isfinite(problem.limit)
-    over = (amount[limited] - problem.limit[limited]) / np.maximum(problem.limit[limited], 1.0)
+    over = (problem.sign * (amount - problem.limit))[limited] / np.maximum(problem.limit[limited], 1.0)
     return float(np.maximum(over, 0.0).max(initial=0.0))

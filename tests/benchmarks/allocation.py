@@ -5,23 +5,26 @@ offers with a quota. Everything that is compared runs on the same problem in the
 are ratios. Up to 5,000 customers HiGHS solves the same linear programme beside it.
 """
 
+import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_matrix
 
-from campaigns.allocation import SENT, Candidates, Limits, Offers, Solution, first_come, solve
+from campaigns.allocation import SENT, Candidates, Limits, Offers, Part, Solution, first_come, solve, solve_night
 from campaigns.allocation.dual import evaluate, search
-from campaigns.allocation.kernels import walk
+from campaigns.allocation.kernels import choose_block, walk
 from campaigns.allocation.prepared import prepare
 from campaigns.allocation.recovery import Counters, alone_best, decisions, no_prices, worth
 
 OFFERS, PER_CUSTOMER, FUNDERS = 500, 50, 10
 HIGHS_UP_TO = 5_000
+NEXT_DAY_PASSES = 30
 
 
 def a_shop(customers: int, offers: int = OFFERS, per: int = PER_CUSTOMER, funders: int = FUNDERS, seed: int = 1) -> Any:
@@ -136,6 +139,53 @@ def by_value(candidates: Candidates, offers: Offers, limits: Limits) -> float:
     return worth(decisions(problem, counters.made), limits)
 
 
+def by_plain_loop(problem: Any, vector: Any) -> None:
+    """The same pass with no upper bounds: every pair on every channel, then the best of them."""
+    terms, rules = problem.terms(problem.prices(vector)), problem.rules(problem.prices(vector))
+    _, gain, fee = problem.upper(terms)
+    everything = np.zeros(gain.shape[:2], np.float32), gain, fee
+    n, most = problem.candidates.customers, int(problem.limits.positions.max())
+    made = np.empty(n, np.int8), np.empty((n, most), np.int64)
+    each = np.empty(n), np.empty(n)
+    problem.each_block(
+        lambda low, high: choose_block(
+            low,
+            high,
+            problem.widest,
+            problem.longest,
+            problem.people,
+            problem.row,
+            terms,
+            everything,
+            rules,
+            *each,
+            *made,
+        )
+    )
+
+
+def the_next_day(problem: Any, seed: int = 2) -> Any:
+    """The same problem with 2% of its pairs changed."""
+    candidates, offers, limits = problem
+    rng = np.random.default_rng(seed)
+    changed = np.flatnonzero(rng.random(candidates.pairs) < 0.02)
+    p0 = candidates.p0.copy()
+    p0[changed] = np.minimum(0.6, p0[changed] * rng.uniform(0.5, 1.5, len(changed)).astype(np.float32))
+    return replace(candidates, p0=p0), offers, limits
+
+
+def a_night(customers: int) -> tuple[list[Part], Any]:
+    """Three campaigns for the same people, who may get one or two messages, paid for by the same two funders."""
+    shops = [a_shop(customers, funders=2, seed=seed) for seed in (1, 2, 3)]
+    budgets = np.sum([limits.budgets for _, _, limits in shops], axis=0)
+    keys = shops[0][0].keys
+    parts = [
+        Part(replace(candidates, keys=keys), offers, replace(limits, budgets=budgets), np.arange(customers))
+        for candidates, offers, limits in shops
+    ]
+    return parts, np.random.default_rng(4).integers(1, 3, customers)
+
+
 def timed(work: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, float]:
     start = time.perf_counter()
     found = work(*args, **options)
@@ -153,9 +203,21 @@ def report(customers: int) -> None:
     vector = np.concatenate([found.prices.quota, found.prices.budget, found.prices.channel])
     passes = [timed(evaluate, prepared, vector)[1] for _ in range(5)]
     print(f"  a pass: {min(passes):.4f} s, {certificate.pairs / min(passes) / 1e9:.2f} G pairs/s")
+    slow = timed(by_plain_loop, prepared, vector)[1]
+    print(f"  a plain compiled loop that works out every pair, on as many threads: {slow / min(passes):.1f} × as long")
+    print(
+        f"  memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB with the problem itself"
+    )
     coming: Solution = first_come(*problem)
     print(f"  lost by first come, first served: {1 - coming.value / certificate.value:.1%}")
     print(f"  lost by greedy by value:          {1 - by_value(*problem) / certificate.value:.1%}")
+    again, warm = timed(solve, *the_next_day(problem), seed=1, passes=NEXT_DAY_PASSES, warm=found.prices)
+    print(f"  the next day: gap {again.certificate.gap:.2e} in {warm / seconds:.0%} of the time")
+    night, longer = timed(solve_night, *a_night(customers), seed=1)
+    print(
+        f"  a night of three campaigns: gap {night.certificate.gap:.2e}, worst violation "
+        f"{night.certificate.worst_violation}, {longer / seconds:.1f} × as long"
+    )
     if customers <= HIGHS_UP_TO:
         optimum, highs = timed(by_highs, *problem)
         print(f"  bound / optimum of HiGHS − 1: {certificate.bound / optimum - 1:.1e}")

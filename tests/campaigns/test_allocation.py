@@ -20,6 +20,8 @@ from campaigns.allocation import (
     losing_reasons,
     solve,
 )
+from campaigns.allocation.dual import evaluate
+from campaigns.allocation.prepared import prepare
 from campaigns.value import funder_costs, pair_value, purchase_probability
 from recsys.tables import InputError
 
@@ -517,3 +519,20 @@ def test_the_compiled_loops_value_pairs_to_the_bit_as_the_formulas_do(seed):
 def test_arrays_that_cannot_be_are_named(change, message):
     with pytest.raises(InputError, match=message):
         solve(*change(*plain(3, 0.2)), seed=1)
+
+
+@quick
+@given(seeds, st.booleans(), st.integers(0, 3))
+def test_upper_bounds_spare_work_and_change_nothing(seed, coarse, funders):
+    candidates, offers, limits = an_instance(seed, customers=30, offers=12, funders=funders, coarse=coarse)
+    rng = np.random.default_rng(seed)
+    offers = replace(offers, group=np.arange(12, dtype=np.int32), benefit=offers.benefit * rng.choice([0, 1e-4, 1], 12))
+    offers = replace(offers, margin=offers.margin * rng.choice([-1, 1e-4, 1], 12))
+    limits = replace(limits, positions=rng.integers(1, 4, 2))
+    problem = prepare(candidates, offers, limits)
+    vector = rng.choice([0, 0.01, 0.2], size=len(problem.limit)) * np.minimum(problem.highest, 1e9)
+    prices = problem.prices(vector)
+    quota, budgets, capacity = used_by(at_prices(candidates, offers, limits, prices), offers, limits)
+    found = evaluate(problem, vector)
+    assert found.use[:12] == pytest.approx(quota, rel=1e-9)
+    assert found.use[12:].tolist() == [*budgets, *capacity]

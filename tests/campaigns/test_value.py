@@ -1,3 +1,5 @@
+import math
+from statistics import NormalDist
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,12 +9,14 @@ from hypothesis import strategies as st
 
 from campaigns.value import (
     benefit_of_baskets,
+    cautious_limit,
     economics,
     expected_benefit,
     expected_margin,
     funder_costs,
     pair_value,
     purchase_probability,
+    spread_of,
     written_value,
 )
 
@@ -91,3 +95,44 @@ def test_written_costs_are_whole_and_never_below_what_is_expected(p1, amount, sh
 
 def test_a_value_is_written_as_the_nearest_rupiah():
     assert written_value([1.4, 1.6, -0.6]).tolist() == [1, 2, -1]
+
+
+@given(
+    st.floats(1, 1e12),
+    st.floats(0.5, 0.9999),
+    st.floats(0, 1e6),
+    st.floats(0, 3),
+)
+def test_what_is_planned_plus_what_may_come_on_top_is_the_limit(limit, confidence, spread, error):
+    planned = cautious_limit(limit, confidence, spread=spread, forecast_error=error)
+    z = NormalDist().inv_cdf(confidence)
+    assert 0 <= planned <= limit
+    assert planned + z * math.sqrt(spread * planned + error**2 * planned**2) == pytest.approx(limit, rel=1e-6)
+
+
+def test_a_limit_is_planned_in_full_where_nothing_is_uncertain():
+    assert cautious_limit(5e7, 0.95, spread=0) == 5e7
+    assert cautious_limit(5e7, 0.5, spread=1e5, forecast_error=0.3) == 5e7
+    assert cautious_limit(0, 0.95, spread=1) == 0
+    assert cautious_limit(math.inf, 0.95, spread=1) == math.inf
+
+
+def test_a_planned_budget_is_overspent_as_rarely_as_the_confidence_says():
+    rng = np.random.default_rng(1)
+    p1, paid = rng.uniform(0.05, 0.4, 2_000), rng.uniform(5_000, 40_000, 2_000)
+    spread, expected = spread_of(p1, paid), float((p1 * paid).sum())
+    budget = expected + NormalDist().inv_cdf(0.9) * math.sqrt(spread * expected)
+    assert cautious_limit(budget, 0.9, spread=spread) == pytest.approx(expected)
+    spent = np.array([(paid * (rng.random(2_000) < p1)).sum() for _ in range(4_000)])
+    assert (spent <= budget).mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_no_decisions_have_no_spread_and_redemptions_less_than_one_each():
+    assert spread_of([]) == 0
+    assert spread_of([0.2, 0.2]) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("confidence", "spread"), [(0.4, 1.0), (1.0, 1.0), (0.9, -1.0), (0.9, math.nan)])
+def test_a_confidence_that_cannot_be_is_named(confidence, spread):
+    with pytest.raises(ValueError, match="expected"):
+        cautious_limit(1.0, confidence, spread=spread)
