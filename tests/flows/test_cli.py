@@ -14,7 +14,8 @@ import flows.decide
 import flows.demo
 import flows.ingest
 import flows.train
-from flows.cli import app, instant, run
+from flows.cli import app, run
+from flows.commands.options import instant
 from flows.train import RefusedModel
 from flows.workspace import folder_digest, write_json
 from recsys.tables import InputError
