@@ -91,11 +91,23 @@ def eligible(
 
     Raises InputError for an id that is not among the customers known as of, CampaignError as select_audience does.
     """
+    return meeting(campaign, customers, customer_ids, [offer.eligibility for offer in campaign.offers], as_of=as_of)
+
+
+def meeting(
+    campaign: Campaign,
+    customers: pa.Table,
+    customer_ids: pa.Array | pa.ChunkedArray,
+    predicates: Sequence[str | None],
+    *,
+    as_of: datetime,
+) -> NDArray[np.bool_]:
+    """Of whom each predicate is true: bool [customer_ids × predicates]; otherwise as eligible."""
     known = _known(customers, as_of)
     rows = pc.index_in(pa.chunked_array(customer_ids), value_set=known["customer_id"].combine_chunks())
     if rows.null_count:
         raise InputError(f"{rows.null_count} of {len(rows)} customers are not known as of {as_of}")
-    return _held(known, [offer.eligibility for offer in campaign.offers], campaign, as_of)[rows.to_numpy()]
+    return _held(known, predicates, campaign, as_of)[rows.to_numpy()]
 
 
 def check_audience(campaign: Campaign, customers: pa.Table, *, as_of: datetime) -> list[str]:

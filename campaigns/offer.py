@@ -120,6 +120,10 @@ class Quota(Part):
         return self.redeemed or self.sent or 0
 
 
+class Minimum(Quota):
+    """How often an offer is given at least, guaranteed to whoever pays for it: `redeemed` or `sent`, not both."""
+
+
 class OfferText(Part):
     """An offer's words in one language; small templates."""
 
@@ -146,6 +150,8 @@ class Offer(Part):
     """Who pays for the benefit: funder → share; the shares add up to 1. `retailer` is the shop itself."""
     quota: Quota | None = None
     """null is no quota."""
+    minimum: Minimum | None = None
+    """The least redemptions or messages, guaranteed; null is none."""
     uplift: Annotated[
         float,
         Field(strict=True, ge=0, le=10, allow_inf_nan=False),

@@ -21,6 +21,7 @@ from campaigns.fields import (
     expect,
     in_indonesian,
 )
+from campaigns.limits import Confidence, Error, Limit, contradictions
 from campaigns.marked_yaml import read_yaml
 from campaigns.offer import (
     AmountOff,
@@ -28,6 +29,7 @@ from campaigns.offer import (
     Cashback,
     FreeShipping,
     Installment0,
+    Minimum,
     Offer,
     OfferText,
     PercentOff,
@@ -49,6 +51,8 @@ __all__ = [
     "Control",
     "FreeShipping",
     "Installment0",
+    "Limit",
+    "Minimum",
     "Offer",
     "OfferText",
     "PercentOff",
@@ -114,12 +118,23 @@ class Campaign(Part):
     schedule: Schedule
     window_days: Days
     """So many days from the decision count as the offers' window of purchase; also the window of the propensity."""
+    purpose: Literal["promotion", "greeting", "service"] = "promotion"
+    """What customers have to have consented to, on each channel: promotion, greeting (a wish without an offer), service
+    (what concerns their own order or account)."""
     audience: Predicate | None = None
     """SQL predicate over the customers' columns: who is addressed; null is everybody."""
     control: Control = Control()
     channels: Annotated[Mapping[ChannelName, Channel], Field(min_length=1)]
     budgets: Mapping[Slug, Rupiah]
     """Funder → the most that it spends on an occurrence, in rupiah."""
+    budget_confidence: Confidence = 0.5
+    """With this probability what is really spent stays within each budget; 0.5 holds for what is expected."""
+    quota_confidence: Confidence = 0.5
+    """With this probability the real redemptions stay within each quota of redemptions."""
+    forecast_error: Error = 0.0
+    """How wrong the campaign's chances may be together, relatively: 0.1 is ±10%. Counts where a confidence does."""
+    limits: tuple[Limit, ...] = ()
+    """Limits on groups of offers and customers, and guaranteed minimums."""
     offers: Annotated[tuple[Offer, ...], Field(min_length=1)]
     fallback: Slug | None = None
     """The offer that is shown where no other is worth it; null is none."""
@@ -211,6 +226,7 @@ def _contradictions(raw: Mapping[str, Any], stem: str) -> Iterator[tuple[Place, 
                     ("offers", number, "text"),
                     f"content speaks {language!r}, the offer does not; add text.{language}",
                 )
+    yield from contradictions(raw.get("limits"), offers)
     fallback = raw.get("fallback")
     if isinstance(fallback, str) and fallback not in first:
         yield ("fallback",), f"no offer is named {fallback!r}{near(fallback, map(str, first))}"

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from campaigns.faults import faults
+from campaigns.limits import Limit
 from flows.workspace import TABLES, Workspace
 from recsys.tables import InputError
 
@@ -100,6 +101,14 @@ class Consent(Part):
     assume: tuple[str, ...] = ()  # channels for which no row means yes; for imported bases only
 
 
+class Night(Part):
+    """What all campaigns that are decided in one night share."""
+
+    budgets: dict[str, Annotated[int, Field(gt=0)]] = {}  # funder → the most that it spends in all of them, in rupiah
+    limits: tuple[Limit, ...] = ()  # as in a campaign file; offers are those of that id in any of them
+    messages: int = Field(1, ge=1)  # the most that a customer gets on one day
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LARISMA_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -116,6 +125,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     train: Train = Train()
     consent: Consent = Consent()
+    night: Night = Night()
 
     @classmethod
     def settings_customise_sources(

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -44,6 +44,7 @@ TABLES: dict[str, Table] = {
         campaign_tables.SERVICE_CASES,
         campaign_tables.SILENCES,
         campaign_tables.FEEDBACK,
+        campaign_tables.CONTACTS,
         campaign_tables.EVENTS,
         campaign_tables.PRICE_HISTORY,
     )
@@ -86,6 +87,10 @@ class Workspace:
 
     def run(self, campaign_id: str, occurrence: str) -> Path:
         return self.root / "runs" / campaign_id / occurrence
+
+    def night(self, day: date) -> Path:
+        """What was decided together on a day."""
+        return self.root / "nights" / day.isoformat()
 
 
 def open_workspace(root: Path) -> Workspace:
