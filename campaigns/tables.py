@@ -5,8 +5,9 @@ import pyarrow as pa
 from recsys.tables import ID, INSTANT, MONEY, InputError, Table, must
 
 CHANNELS = ("email", "push")
+NIGHT = "night"  # purpose of a consent: messages in quiet hours too
+PARENT = "parent"  # purpose of a consent: a parent's, for a child
 ARMS = ("treatment", "control")
-BARRED = ("formula", "tobacco", "alcohol", "medicine")  # restrictions under which an item is in no offer
 
 
 class CampaignError(InputError):
@@ -31,11 +32,35 @@ CUSTOMERS = Table(
             pa.field("joined_at", INSTANT),
             pa.field("tier", pa.string()),
             pa.field("points", pa.int64()),
+            pa.field("points_expiring", pa.int64()),  # of the points, those that lapse first
+            pa.field("points_expire_on", pa.date32()),  # the last day on which these can be spent
         ]
     ),
     key=("customer_id",),
     instant="joined_at",
 )
+
+SEGMENTS = Table(  # what campaigns.segments works out of a customer's past; beside it stands what a column needs
+    "segments",
+    pa.schema(
+        [
+            must("customer_id", ID),
+            pa.field("recency_days", pa.int64()),  # whole days since the latest purchase; null: never bought
+            pa.field("orders", pa.int64()),  # of the last 365 days
+            pa.field("spend", MONEY),  # of the last 365 days, less what was returned
+            pa.field("recency_quintile", pa.int64()),  # 1–5 among buyers of the last 365 days; 5 bought last
+            pa.field("frequency_quintile", pa.int64()),  # 5 has the most orders
+            pa.field("monetary_quintile", pa.int64()),  # 5 has spent most
+            pa.field("lifetime_value", MONEY),  # expected of the coming 365 days
+            pa.field("journey", pa.string()),  # one of JOURNEY
+            pa.field("favourite_category", pa.string()),  # where most was spent in the last 365 days
+            pa.field("price_sensitivity", pa.float64()),  # 0–1, the share of spend that was discounted
+        ]
+    ),
+    key=("customer_id",),
+)
+
+JOURNEY = ("insight", "promotion", "transaction", "delivery", "support", "return")
 
 CONSENTS = Table(
     "consents",
@@ -43,7 +68,7 @@ CONSENTS = Table(
         [
             must("customer_id", ID),
             must("channel", pa.string()),
-            must("purpose", pa.string()),  # promotion | transaction | …
+            must("purpose", pa.string()),  # one of a campaign's, or NIGHT, or PARENT
             must("granted", pa.bool_()),
             must("changed_at", INSTANT),
             pa.field("source", pa.string()),
@@ -125,6 +150,22 @@ FEEDBACK = Table(
     ),
     key=("message_id", "campaign_id", "customer_id", "event", "at"),
     instant="at",
+)
+
+CONTACTS = Table(  # what was sent to whom, also by others than larisma
+    "contacts",
+    pa.schema(
+        [
+            must("customer_id", ID),
+            must("campaign_id", ID),
+            pa.field("occurrence", pa.string()),
+            must("channel", pa.string()),
+            must("sent_at", INSTANT),
+            pa.field("opened_at", INSTANT),  # null: not opened
+        ]
+    ),
+    key=("customer_id", "campaign_id", "channel", "sent_at"),
+    instant="sent_at",
 )
 
 COST = pa.struct([must("funder", pa.string()), must("amount", MONEY)])
