@@ -1,63 +1,96 @@
 """Occasions become dates, and dates become the instants at which a campaign fires.
 
-Facts: public holidays of Indonesia come from the `holidays` package, which follows the government's decrees and says
-"(perkiraan)" where there is none yet. Nothing here reads a clock or the machine's time zone.
+Facts: Nyepi comes from the `holidays` package, the feasts of Islam from hijri.py. Nothing here reads a clock or the
+machine's time zone.
 """
 
 import calendar
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from heapq import merge
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-import holidays
-
-from campaigns.schedule import Schedule
+from campaigns.hijri import FEASTS, Moon, public_holidays
+from campaigns.schedule import Estimate, Schedule
 from campaigns.tables import CampaignError
 from recsys.tables import InputError
 
 _NAME = "%Y%m%dt%H%M%Sz"
-_IDUL_FITRI = "Hari Raya Idul Fitri"
-_ESTIMATED = "(perkiraan)"
+_NYEPI = "Hari Suci Nyepi"
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+NO_MOON = Moon()
 
 
 @dataclass(frozen=True, order=True)
 class Occurrence:
     """One firing of a campaign. Both instants are in UTC.
 
-    estimated: the date is a computation that the government has not yet confirmed.
+    estimated: the date is a computation that the government has not yet confirmed; waiting: so nothing is sent yet.
+    phase: of the schedule, "" where it has none. day: of sending, on the clock of those written to first.
+    occasion_day: the occasion's own, as Lebaran's.
     """
 
     send_at: datetime
     decide_at: datetime
     estimated: bool = False
+    waiting: bool = False
+    phase: str = ""
+    day: date = date.min
+    occasion_day: date = date.min
 
     @property
     def name(self) -> str:
         return occurrence_name(self.send_at)
 
 
-def occurrences(schedule: Schedule, after: datetime, count: int) -> list[Occurrence]:
-    """The next `count` occurrences that are sent at or after an instant, in order.
+@dataclass(frozen=True)
+class _Part:
+    """One stream of dates: an occasion and a shift from it."""
 
+    occasion: str
+    days: int
+    time: time
+    estimate: Estimate
+    phase: str = ""
+
+
+def occurrences(
+    schedule: Schedule, after: datetime, count: int, *, moon: Moon = NO_MOON, known_at: datetime | None = None
+) -> list[Occurrence]:
+    """The next `count` occurrences that are sent at or after an instant, in order; fewer where there are no more.
+
+    moon: the workspace's announcements. known_at: what is announced later is not known; by default `after`.
     Raises InputError if `after` bears no time zone, CampaignError if the occasion's date is not known so far ahead.
     """
-    start = _in_utc(after)
-    coming = (occurrence for occurrence in _from(schedule, start) if occurrence.send_at >= start)
+    start, known = in_utc(after), in_utc(known_at or after)
+    streams = [_from(schedule, part, start, moon, known) for part in _parts(schedule)]
+    coming = (occurrence for occurrence in _each_once(merge(*streams)) if occurrence.send_at >= start)
     return list(islice(coming, count))
 
 
-def due_occurrence(schedule: Schedule, as_of: datetime) -> Occurrence:
-    """The occurrence to decide as of an instant: the next that is sent at or after it, never one before it."""
-    return occurrences(schedule, as_of, 1)[0]
+def due_occurrence(schedule: Schedule, as_of: datetime, *, moon: Moon = NO_MOON) -> Occurrence:
+    """The occurrence to decide as of an instant: the next that is sent at or after it, never one before it.
+
+    Raises CampaignError if there is none any more, or if it waits for the government's announcement.
+    """
+    coming = occurrences(schedule, as_of, 1, moon=moon)
+    if not coming:
+        raise CampaignError(f"schedule.date: {schedule.date} is past; nothing is due any more")
+    (due,) = coming
+    if due.waiting:
+        occasion = (schedule.phase(due.phase).occasion if due.phase else None) or schedule.occasion
+        raise CampaignError(
+            f"schedule.estimate: {occasion} of {due.occasion_day.year} waits for the government's announcement "
+            f"(the estimate is {due.occasion_day}); record it with: larisma campaign announce {occasion} DATE"
+        )
+    return due
 
 
 def occurrence_name(instant: datetime) -> str:
     """20171211t170000z, for 12 December 2017, 00.00 WIB. Raises InputError for an instant without a time zone."""
-    return _in_utc(instant).strftime(_NAME)
+    return in_utc(instant).strftime(_NAME)
 
 
 def occurrence_instant(name: str) -> datetime:
@@ -71,44 +104,99 @@ def occurrence_instant(name: str) -> datetime:
     return instant
 
 
-def _in_utc(instant: datetime) -> datetime:
+def in_utc(instant: datetime) -> datetime:
+    """Raises InputError for an instant without a time zone."""
     if instant.tzinfo is None:
         raise InputError(f"instant {instant}: expected a time zone, such as {instant.isoformat()}+07:00")
     return instant.astimezone(UTC)
 
 
-def _from(schedule: Schedule, start: datetime) -> Iterator[Occurrence]:
+def _parts(schedule: Schedule) -> list[_Part]:
+    clock = time.fromisoformat(schedule.time)
+    if not schedule.phases:
+        return [_Part(schedule.occasion, schedule.days, clock, schedule.estimate)]
+    return [
+        _Part(
+            phase.occasion or schedule.occasion,
+            days,
+            time.fromisoformat(phase.time) if phase.time else clock,
+            phase.estimate or schedule.estimate,
+            phase.id,
+        )
+        for phase in schedule.phases
+        for days in phase.days
+    ]
+
+
+def _from(schedule: Schedule, part: _Part, start: datetime, moon: Moon, known_at: datetime) -> Iterator[Occurrence]:
     """In order, from some occurrence before start; without end, as long as dates are known."""
-    zone, clock, shift = ZoneInfo(schedule.timezone), time.fromisoformat(schedule.time), timedelta(days=schedule.days)
+    zone, shift = ZoneInfo(schedule.zone), timedelta(days=part.days)
     first = start.astimezone(zone).date() - shift - timedelta(days=1)
-    for year in range(first.year, date.max.year):
-        for day, estimated in _dates(schedule, year):
+    for year in _years(schedule, part, first):
+        for day, estimated in _dates(schedule, part, year, moon, known_at):
             if day < first:
                 continue
             send = day + shift
             decide = send - timedelta(days=schedule.lead_days)
             yield Occurrence(
-                datetime.combine(send, clock, zone).astimezone(UTC),
-                datetime.combine(decide, clock, zone).astimezone(UTC),
+                datetime.combine(send, part.time, zone).astimezone(UTC),
+                datetime.combine(decide, part.time, zone).astimezone(UTC),
                 estimated,
+                estimated and part.estimate == "wait",
+                part.phase,
+                send,
+                day,
             )
 
 
-def _dates(schedule: Schedule, year: int) -> list[tuple[date, bool]]:
+def _each_once(coming: Iterator[Occurrence]) -> Iterator[Occurrence]:
+    """Of phases that meet at one instant the first in order of name, so that an instant names one occurrence."""
+    last = None
+    for occurrence in coming:
+        if occurrence.send_at != last:
+            last = occurrence.send_at
+            yield occurrence
+
+
+def _years(schedule: Schedule, part: _Part, first: date) -> range:
+    if part.occasion == "date":
+        assert schedule.date is not None  # noqa: S101 - the schedule's own check
+        return range(schedule.date.year, schedule.date.year + 1)
+    return range(first.year, date.max.year)
+
+
+def _dates(schedule: Schedule, part: _Part, year: int, moon: Moon, known_at: datetime) -> list[tuple[date, bool]]:
     """The occasion's dates in a year, in order, each with whether it is estimated."""
-    match schedule.occasion:
-        case "lebaran":
-            return list(lebaran(year))
+    match part.occasion:
+        case feast if feast in FEASTS:
+            return feast_dates(feast, year, moon, known_at, both=part.estimate != "go")
+        case "nyepi":
+            days = nyepi(year)
         case "harbolnas":
             days = [date(year, 12, 12)]
         case "double_day":
             days = [date(year, month, month) for month in range(1, 13) if schedule.month in (None, month)]
         case "payday":
             days = [payday(year, month, schedule.day or 25) for month in range(1, 13)]
-        case "always":
+        case "date":
+            days = [schedule.date] if schedule.date else []
+        case _:  # always, and what concerns some people each day
             days = [date(year, 1, 1) + timedelta(days=n) for n in range(365 + calendar.isleap(year))]
             days = [day for day in days if schedule.weekday in (None, _WEEKDAYS[day.weekday()])]
     return [(day, False) for day in days]
+
+
+def feast_dates(
+    occasion: str, year: int, moon: Moon, known_at: datetime, *, both: bool = False
+) -> list[tuple[date, bool]]:
+    """A feast's first days in a year, in order, each with whether it is estimated; both: also the other day that an
+    estimated one may turn out to be."""
+    found = []
+    for feast in moon.feasts(occasion, year, known_at):
+        found.append((feast.day, feast.estimated))
+        if both and feast.other:
+            found.append((feast.other, True))
+    return sorted(found)
 
 
 def payday(year: int, month: int, day: int) -> date:
@@ -117,16 +205,46 @@ def payday(year: int, month: int, day: int) -> date:
     return paid - timedelta(days=max(0, paid.weekday() - calendar.FRIDAY))
 
 
-@cache
-def lebaran(year: int) -> tuple[tuple[date, bool], ...]:
-    """The first days of Idul Fitri in Indonesia in a year (two in 2033), each with whether it is estimated.
-
-    Raises CampaignError for a year of which the `holidays` package knows none.
-    """
-    known = holidays.country_holidays("ID", years=year, language="id", categories=("public",))
-    found = sorted(
-        (day, _ESTIMATED in name) for day in known for name in known.get_list(day) if name.startswith(_IDUL_FITRI)
-    )
+def nyepi(year: int) -> list[date]:
+    """The day of silence on Bali. Raises CampaignError for a year of which the `holidays` package knows none."""
+    found = [day for day, _ in public_holidays(_NYEPI, year)]
     if not found:
-        raise CampaignError(f"occasion lebaran: the date of Idul Fitri in {year} is not known to the holidays package")
-    return tuple(found)
+        raise CampaignError(f"occasion nyepi: its date in {year} is not known to the holidays package")
+    return found
+
+
+def ramadan_days(first: date, last: date, moon: Moon, known_at: datetime) -> frozenset[date]:
+    """The days of fasting among those from first to last; where it is not announced yet, every day that may be one."""
+    found: set[date] = set()
+    for year in range(first.year - 1, last.year + 1):
+        for start in moon.feasts("ramadan", year, known_at):
+            begins = min(start.day, start.other or start.day)
+            feast = next(
+                feast
+                for near in (begins.year, begins.year + 1)
+                for feast in moon.feasts("lebaran", near, known_at)
+                if feast.day > begins
+            )
+            ends = max(feast.day, feast.other or feast.day)
+            found.update(begins + timedelta(days=n) for n in range((ends - begins).days))
+    return frozenset(day for day in found if first <= day <= last)
+
+
+def silent_days(first: date, last: date) -> list[date]:
+    """The days of Nyepi from first to last."""
+    return [day for year in range(first.year, last.year + 1) for day in nyepi(year) if first <= day <= last]
+
+
+def birthday_on(birth: date, year: int, leap_day: str | None = None) -> date:
+    """The birthday in a year. 29 February is on 28 February in other years, or with leap_day march on 1 March."""
+    if (birth.month, birth.day) != (2, 29) or calendar.isleap(year):
+        return birth.replace(year=year)
+    return date(year, 3, 1) if leap_day == "march" else date(year, 2, 28)
+
+
+def birthdays_on(day: date, leap_day: str | None = None) -> list[tuple[int, int]]:
+    """(month, day) of the births whose birthday a day is."""
+    found = [(day.month, day.day)]
+    if not calendar.isleap(day.year) and (day.month, day.day) == ((3, 1) if leap_day == "march" else (2, 28)):
+        found.append((2, 29))
+    return found

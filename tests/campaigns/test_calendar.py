@@ -9,14 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.calendar import (
+    birthday_on,
+    birthdays_on,
     due_occurrence,
-    lebaran,
     occurrence_instant,
     occurrence_name,
     occurrences,
     payday,
 )
-from campaigns.spec import Schedule
+from campaigns.hijri import Announcement, Moon
+from campaigns.schedule import Schedule
 from campaigns.tables import CampaignError
 from recsys.tables import InputError
 
@@ -32,27 +34,93 @@ def local_dates(plan: Schedule, after: datetime, count: int) -> list[date]:
     return [occurrence.send_at.astimezone(zone).date() for occurrence in occurrences(plan, after, count)]
 
 
-@pytest.mark.parametrize(
-    "day",
-    [date(2017, 6, 25), date(2020, 5, 24), date(2021, 5, 13), date(2022, 5, 2), date(2023, 4, 22), date(2024, 4, 10),
-     date(2025, 3, 31), date(2026, 3, 21)],
-)  # fmt: skip
-def test_lebaran_is_the_day_that_the_government_fixed(day: date) -> None:
-    assert lebaran(day.year) == ((day, False),)
-
-
-def test_lebaran_to_come_is_marked_as_estimated() -> None:
-    assert lebaran(2028) == ((date(2028, 2, 27), True),)
-    assert due_occurrence(schedule(occasion="lebaran"), datetime(2028, 1, 1, tzinfo=UTC)).estimated
-
-
-def test_a_year_may_have_two_lebarans() -> None:
-    assert [day for day, _ in lebaran(2033)] == [date(2033, 1, 3), date(2033, 12, 23)]
+def test_lebaran_to_come_is_marked_as_estimated_and_what_is_announced_is_not() -> None:
+    plan = schedule(occasion="lebaran")
+    due = due_occurrence(plan, datetime(2028, 1, 1, tzinfo=UTC))
+    assert (due.day, due.estimated) == (date(2028, 2, 27), True)
+    due = due_occurrence(plan, datetime(2023, 4, 21, tzinfo=WIB))
+    assert (due.day, due.estimated) == (date(2023, 4, 22), False)
 
 
 def test_lebaran_beyond_what_is_known_is_an_error_that_names_the_year() -> None:
-    with pytest.raises(CampaignError, match="Idul Fitri in 2101 is not known"):
-        occurrences(schedule(occasion="lebaran"), datetime(2100, 1, 1, tzinfo=UTC), 2)
+    with pytest.raises(CampaignError, match="lebaran: its date in 2077 is not known"):
+        occurrences(schedule(occasion="lebaran"), datetime(2076, 1, 1, tzinfo=UTC), 9)
+
+
+def test_who_waits_for_the_announcement_is_told_how_to_record_it() -> None:
+    plan = schedule(occasion="lebaran", estimate="wait")
+    before = datetime(2027, 3, 7, tzinfo=WIB)
+    with pytest.raises(CampaignError, match=r"lebaran of 2027 waits .* larisma campaign announce lebaran DATE"):
+        due_occurrence(plan, before)
+    assert [(o.day.day, o.waiting) for o in occurrences(plan, before, 2)] == [(9, True), (10, True)]
+    said = Announcement("lebaran", date(2027, 3, 10), "Kemenag", datetime(2027, 3, 8, 19, tzinfo=WIB))
+    due = due_occurrence(plan, datetime(2027, 3, 8, 20, tzinfo=WIB), moon=Moon((said,)))
+    assert (due.day, due.waiting) == (date(2027, 3, 10), False)
+
+
+def test_who_holds_both_dates_has_one_left_when_it_is_announced() -> None:
+    plan, said = schedule(occasion="lebaran", estimate="both"), datetime(2023, 4, 20, 19, 30, tzinfo=WIB)
+    held = occurrences(plan, datetime(2023, 4, 1, tzinfo=WIB), 2)
+    assert [(o.day.day, o.estimated) for o in held] == [(21, True), (22, True)]
+    assert [o.day for o in occurrences(plan, said + timedelta(minutes=1), 1)] == [date(2023, 4, 22)]
+
+
+def test_phases_come_in_order_of_time_each_with_its_own_days_and_hours() -> None:
+    plan = schedule(
+        occasion="lebaran",
+        time="09:00",
+        phases=[
+            {"id": "thr", "days": -7},
+            {"id": "sahur", "occasion": "ramadan", "days": [0, 7], "time": "03:00"},
+            {"id": "arus-balik", "days": 5},
+        ],
+    )
+    found = occurrences(plan, datetime(2026, 2, 1, tzinfo=WIB), 5, known_at=datetime(2026, 6, 1, tzinfo=WIB))
+    assert [(o.phase, f"{o.send_at.astimezone(WIB):%m-%d %H:%M}") for o in found[:4]] == [
+        ("sahur", "02-19 03:00"),
+        ("sahur", "02-26 03:00"),
+        ("thr", "03-14 09:00"),
+        ("arus-balik", "03-26 09:00"),
+    ]
+    assert [o.occasion_day for o in found[1:3]] == [date(2026, 2, 19), date(2026, 3, 21)]
+
+
+def test_one_instant_is_one_occurrence() -> None:
+    plan = schedule(occasion="lebaran", phases=[{"id": "b", "days": [0, 0]}, {"id": "a"}])
+    assert [o.phase for o in occurrences(plan, datetime(2026, 1, 1, tzinfo=WIB), 2)] == ["a", "a"]
+
+
+def test_a_time_on_each_customers_own_clock_begins_in_papua() -> None:
+    due = due_occurrence(schedule(occasion="birthday", time="00:00", local=True), datetime(2026, 3, 1, 1, tzinfo=WIB))
+    assert (due.day, due.name) == (date(2026, 3, 2), "20260301t150000z")
+
+
+def test_a_date_comes_once() -> None:
+    plan = schedule(occasion="date", date="2026-12-24", days=-1)
+    assert due_occurrence(plan, datetime(2026, 1, 1, tzinfo=WIB)).day == date(2026, 12, 23)
+    with pytest.raises(CampaignError, match=r"schedule\.date: 2026-12-24 is past"):
+        due_occurrence(plan, datetime(2026, 12, 24, tzinfo=WIB))
+
+
+@pytest.mark.parametrize(
+    ("year", "leap_day", "day"),
+    [
+        (2024, None, date(2024, 2, 29)),
+        (2025, None, date(2025, 2, 28)),
+        (2025, "march", date(2025, 3, 1)),
+        (2100, None, date(2100, 2, 28)),
+    ],
+)
+def test_a_birthday_on_29_february_is_kept_every_year(year: int, leap_day: str | None, day: date) -> None:
+    assert birthday_on(date(2000, 2, 29), year, leap_day) == day
+    assert (2, 29) in birthdays_on(day, leap_day)
+
+
+@given(st.dates(date(1920, 1, 1), date(2020, 12, 31)), st.integers(2021, 2100), st.sampled_from([None, "march"]))
+def test_everybody_has_one_birthday_a_year(birth: date, year: int, leap_day: str | None) -> None:
+    days = [date(year, 1, 1) + timedelta(days=n) for n in range(366)]
+    kept = [day for day in days if day.year == year and (birth.month, birth.day) in birthdays_on(day, leap_day)]
+    assert kept == [birthday_on(birth, year, leap_day)]
 
 
 def test_harbolnas_is_12_december_at_midnight_in_jakarta_decided_a_week_before() -> None:
@@ -106,7 +174,7 @@ def test_always_is_daily_or_weekly() -> None:
 def test_a_shift_moves_the_day_and_leaps_no_year(shift: int) -> None:
     plan = schedule(occasion="lebaran", days=shift)
     after = datetime(2019, 12, 1, tzinfo=WIB)
-    feasts = [day for year in range(2019, 2027) for day, _ in lebaran(year)]
+    feasts = [feast.day for year in range(2019, 2027) for feast in Moon().feasts("lebaran", year, after)]
     coming = [day + timedelta(days=shift) for day in feasts if day + timedelta(days=shift) >= after.date()]
     assert local_dates(plan, after, 4) == coming[:4]
 
@@ -154,7 +222,9 @@ def test_an_instant_without_a_zone_is_refused() -> None:
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(["harbolnas", "double_day", "lebaran", "payday", "always"]),
+    st.sampled_from(
+        ["harbolnas", "double_day", "ramadan", "lebaran", "idul_adha", "nyepi", "payday", "birthday", "always"]
+    ),
     st.integers(-180, 180),
     st.datetimes(datetime(2015, 1, 1), datetime(2060, 1, 1)),  # noqa: DTZ001
 )

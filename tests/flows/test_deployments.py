@@ -24,7 +24,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from campaigns.calendar import lebaran
+from campaigns.hijri import Moon
 from campaigns.spec import load_campaign
 from flows.deployments import decision_instants, deployments, once
 from flows.workspace import Workspace, folder_digest, read_json
@@ -195,8 +195,8 @@ def test_the_night_begins_at_half_past_one_in_jakarta(prefect):
 
 
 def test_a_lebaran_campaign_is_decided_on_the_calendar_s_date_less_its_lead(prefect):
-    today = datetime.now(JAKARTA).date()
-    days = [day for year in (today.year, today.year + 1) for day, _ in lebaran(year)]
+    now = datetime.now(JAKARTA)
+    days = [feast.day for year in (now.year, now.year + 1) for feast in Moon().feasts("lebaran", year, now)]
     decided = [datetime(day.year, day.month, day.day, 9, tzinfo=JAKARTA) - timedelta(days=10) for day in days]
     coming = [start for start in decided if start > datetime.now(UTC)]
     assert prefect.scheduled("decide/mudik")[0] == coming[0]
