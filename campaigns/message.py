@@ -120,6 +120,7 @@ def _picks(
                     "title": title,
                     "brand": tame(row.get("brand"), 40),
                     "price": rupiah(row["price"]) if row.get("price") else "",
+                    "was": rupiah(row["was"]) if row.get("price") and row.get("was") else "",
                     "initial": _initial(title),
                     "image_url": web_address(row.get("image_url")),
                     "url": web_address(row.get("url")) or offer_url,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from campaigns.faults import near
+from campaigns.policy import kept_from
 from campaigns.spec import Campaign, Offer, Scope
-from campaigns.tables import BARRED
 from recsys.tables import ITEMS, InputError, conform
 
 _COLUMNS = {"items": "item_id", "brands": "brand", "merchants": "merchant_id"}
@@ -21,10 +21,11 @@ def scope_matrix(offers: Sequence[Offer], items: pa.Table, item_ids: pa.Array | 
     """Which item is in which offer's scope: float32 [item_ids × offers] of 0 and 1.
 
     items: the table of items, in any order; an item_id that is not in it has no category, brand or merchant.
-    BARRED items are in no scope. Raises InputError for an item that is there twice.
+    Items that the country's rules keep from offers are in no scope. Raises InputError for an item that is there twice.
     """
     catalogue = _aligned(items, item_ids)
-    barred = _among(catalogue["restriction"], BARRED)
+    where = pc.index_in(item_ids, value_set=items["item_id"].combine_chunks())
+    barred = np.append(kept_from(items, "offers"), False)[pc.fill_null(where, -1)]
     members = [np.flatnonzero(_in_scope(offer.scope, catalogue) & ~barred) for offer in offers]
     rows = np.concatenate([np.empty(0, dtype=np.int64), *members])
     columns = np.repeat(np.arange(len(offers)), [len(member) for member in members])

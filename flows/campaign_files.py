@@ -8,10 +8,12 @@ from zoneinfo import ZoneInfo
 
 from campaigns.audience import check_audience, select_audience
 from campaigns.calendar import due_occurrence
+from campaigns.policy import Policy, check_claims
 from campaigns.rendering import check_content
 from campaigns.scope import check_scopes
 from campaigns.spec import Campaign, load_campaign
 from campaigns.tables import CampaignError
+from flows.catalogue import read_items, workspace_policy
 from flows.settings import Settings
 from flows.workspace import Workspace, read_table
 
@@ -28,20 +30,28 @@ def find_campaign(workspace: Workspace, campaign_id: str) -> Campaign:
         near = get_close_matches(campaign_id, paths, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(paths) or 'none'}"
         raise CampaignError(f"campaign {campaign_id}: not in {workspace.campaigns}; {hint}")
-    return load_campaign(paths[campaign_id])
+    return _load(paths[campaign_id], workspace_policy(workspace))
 
 
 def load_campaigns(workspace: Workspace) -> list[Campaign]:
     """All campaigns. Raises CampaignError naming the faults of every file at once."""
-    campaigns, faults = [], []
+    campaigns, faults, policy = [], [], workspace_policy(workspace)
     for path in campaign_paths(workspace).values():
         try:
-            campaigns.append(load_campaign(path))
+            campaigns.append(_load(path, policy))
         except CampaignError as error:
             faults.append(str(error))
     if faults:
         raise CampaignError("\n".join(faults))
     return campaigns
+
+
+def _load(path: Path, policy: Policy) -> Campaign:
+    """Raises CampaignError for faults of the file, and for words that the country's rules forbid."""
+    campaign = load_campaign(path)
+    if faults := check_claims(campaign, policy):
+        raise CampaignError("\n".join(f"{path.name}: {'.'.join(map(str, place))}: {fault}" for place, fault in faults))
+    return campaign
 
 
 def list_campaigns(workspace: Workspace, after: datetime) -> list[dict[str, Any]]:
@@ -73,7 +83,7 @@ def check_campaigns(
         raise CampaignError(
             f"{workspace.campaigns}: no campaigns; copy one here, or make a workspace with larisma init"
         )
-    items = read_table(workspace, "items")
+    items = read_items(workspace)
     people = [
         read_table(workspace, name, as_of=as_of) for name in ("customers", "consents", "service_cases", "silences")
     ]

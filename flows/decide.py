@@ -1,6 +1,7 @@
 """One campaign's decisions for its next occurrence, from what was known as of an instant, published as one run."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from prefect.artifacts import create_table_artifact
 from campaigns.audience import select_audience
 from campaigns.calendar import Occurrence, due_occurrence
 from campaigns.message import Sender
+from campaigns.policy import judged, keep_ramadan, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
 from flows.campaign_files import find_campaign
+from flows.catalogue import workspace_policy
 from flows.champion import load_champion
 from flows.deciding.choice import Known, choose
 from flows.deciding.considered import considered_table, losing_counts
@@ -38,6 +41,7 @@ from recsys.tables import InputError
 
 log = logging.getLogger("larisma")
 
+OF_RAMADAN = ("ramadan", "lebaran")  # occasions whose campaigns show nothing unfit for Ramadan
 KNOWN = ("customers", "items", "purchases", "consents", "service_cases", "silences")
 
 
@@ -59,6 +63,8 @@ def decide_campaign(
     champion = load_champion(workspace, as_of)
     log.info("reading what is known")
     known = read_known(workspace, as_of)
+    if campaign.schedule.occasion in OF_RAMADAN:
+        known = replace(known, items=keep_ramadan(known.items))
     log.info("finding who may be addressed")
     audience = select_audience(
         campaign,
@@ -77,6 +83,7 @@ def decide_campaign(
     manifest = run_manifest(
         workspace, settings, campaign, occurrence, champion, known, audience, choice, decisions, as_of
     )
+    manifest["policy"] = workspace_policy(workspace).version
     manifest["losing_reasons"] = losing_counts(considered)
     if hindsight:
         log.info("looking at what was bought afterwards")
@@ -116,6 +123,9 @@ def offers_end(campaign: Campaign, occurrence: Occurrence) -> datetime:
 def read_known(workspace: Workspace, as_of: datetime) -> Known:
     """Every table as of an instant. Raises InputError where there are no customers to decide for."""
     tables = {name: read_table(workspace, name, as_of=as_of) for name in KNOWN}
+    policy = workspace_policy(workspace)
+    history = read_table(workspace, "price_history", as_of=as_of)
+    tables["items"] = with_references(judged(tables["items"], policy), history, as_of, policy)
     if not tables["customers"].num_rows:
         raise InputError("customers: there are none yet; add [sources.customers] to larisma.toml and ingest")
     inputs = {name: {"rows": table.num_rows, "sha256": table_digest(table)} for name, table in tables.items()}

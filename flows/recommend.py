@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from campaigns.tables import BARRED
+from campaigns.policy import Place, kept_from
 from campaigns.words import date_words
+from flows.catalogue import read_items
 from flows.champion import Champion, load_champion
 from flows.settings import Settings
 from flows.workspace import Workspace, publishing, read_table, write_json, write_parquet, write_parquet_blocks
@@ -32,7 +33,6 @@ REASONS = {
         "popular": "many other customers buy this",
     },
 }
-UNNAMED = (*BARRED, "intimate")  # purchases that nobody is reminded of
 BLOCK = 10_000  # customers at a time
 
 
@@ -40,17 +40,17 @@ def recommend_items(
     workspace: Workspace, settings: Settings, customer: str, n: int, *, discover: bool, language: str
 ) -> list[dict[str, Any]]:
     """position, item_id, title, score and reason in words, best first. Raises InputError for an unknown customer."""
-    champion, items = load_champion(workspace), read_table(workspace, "items")
+    champion, items = load_champion(workspace), read_items(workspace)
     require_known(workspace, champion, pa.array([customer]))
     found = ranked(champion, items, pa.array([customer]), n, discover=discover).to_pylist()
     named = {name for row in found for name in (row["item_id"], row["reason"].partition(":")[2])}
     told = items.filter(pc.is_in(items["item_id"], value_set=pa.array(sorted(named), pa.string())))
-    goods = {row["item_id"]: row for row in told.select(["item_id", "title", "restriction"]).to_pylist()}
+    goods = {row["item_id"]: row for row in told.select(["item_id", "title", "never_in"]).to_pylist()}
     history = purchase_history(workspace, champion, customer)
 
     def words(row: dict[str, Any]) -> str:
         kind, _, past = row["reason"].partition(":")
-        if kind == "because" and (not goods[past]["title"] or goods[past]["restriction"] in UNNAMED):
+        if kind == "because" and (not goods[past]["title"] or "reasons" in goods[past]["never_in"]):
             kind = "popular"
         orders, last = history.get(row["item_id"], (0, champion.as_of))
         spoken = date_words(last, settings.timezone, language)
@@ -81,7 +81,7 @@ def score_customers(workspace: Workspace, customers: Path, out: Path, n: int) ->
     ids = customer_ids(customers)
     champion = load_champion(workspace)
     require_known(workspace, champion, ids)
-    found = ranked(champion, read_table(workspace, "items"), ids, n)
+    found = ranked(champion, read_items(workspace), ids, n)
     aside = out.with_name(f".{out.name}.{os.getpid()}")
     if out.suffix == ".parquet":
         write_parquet(aside, found)
@@ -95,7 +95,7 @@ def score_customers(workspace: Workspace, customers: Path, out: Path, n: int) ->
 def publish_recommendations(workspace: Workspace, champion: Champion, n: int) -> dict[str, Any]:
     """The n best items of every customer the model knows, as recommendations/MODEL/recommendations.parquet with its
     manifest, which is returned."""
-    items, customers = read_table(workspace, "items"), champion.serving.matrix.customers
+    items, customers = read_items(workspace), champion.serving.matrix.customers
 
     def blocks() -> Iterator[pa.Table]:
         for start in range(0, len(customers), BLOCK):
@@ -120,15 +120,16 @@ def ranked(champion: Champion, items: pa.Table, customers: pa.Array, n: int, *, 
     """RECOMMENDATIONS of items that may be offered and are in stock."""
     serving = champion.serving
     rows = serving.matrix.customer_rows(customers)
-    keep = may_be_offered(items, serving.matrix.items)
+    keep = may_be_shown(items, serving.matrix.items)
     return recommend(serving.model, serving.matrix, rows, n, customer_ids=customers, keep=keep, exclude_bought=discover)
 
 
-def may_be_offered(items: pa.Table, item_ids: pa.Array) -> NDArray[np.bool_]:
-    """Which of the ids are items, in stock, and not barred from offers."""
-    barred = pc.is_in(items["restriction"], value_set=pa.array(BARRED, pa.string()), skip_nulls=True)
-    gone = pc.fill_null(pc.equal(items["stock"], 0), False)
-    offered = items["item_id"].filter(pc.invert(pc.or_(barred, gone)))
+def may_be_shown(items: pa.Table, item_ids: pa.Array, *places: Place) -> NDArray[np.bool_]:
+    """Which of the ids are items, in stock, and not kept from lists of items or from another of the places."""
+    gone = pc.fill_null(pc.equal(items["stock"], 0), False).to_numpy()
+    for place in ("lists", *places):
+        gone = gone | kept_from(items, place)
+    offered = items["item_id"].filter(pa.array(~gone))
     return pc.is_in(item_ids, value_set=offered.combine_chunks()).to_numpy(zero_copy_only=False)
 
 

@@ -9,7 +9,7 @@ MONEY = pa.int64()  # rupiah
 INSTANT = pa.timestamp("us", tz="UTC")
 
 PURCHASE_KINDS = ("purchase", "return", "cancellation")
-RESTRICTIONS = ("formula", "tobacco", "alcohol", "medicine", "intimate", "non_halal")
+RESTRICTIONS = ("formula", "tobacco", "alcohol", "medicine", "intimate", "medical", "non_halal")
 
 
 class InputError(ValueError):

@@ -12,24 +12,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from scipy.sparse import csr_matrix, diags_array
+from scipy.sparse import csr_matrix, diags_array, hstack
 
 from campaigns.audience import Audience
 from campaigns.calendar import Occurrence
 from campaigns.measurement import hindsight
+from campaigns.policy import Place
 from campaigns.scope import scope_matrix
 from campaigns.spec import PLACEMENTS, Campaign, ChannelName
 from campaigns.tables import CHANNELS, COST, DECISIONS
 from campaigns.value import written_value
 from flows.champion import Champion
 from flows.deciding.choice import Arm, Choice, Known
-from flows.recommend import may_be_offered
+from flows.recommend import may_be_shown
 from flows.settings import Settings
 from flows.workspace import Workspace, checksum, write_text
 from recsys.interactions import net_purchases
 from recsys.scoring import reasons, top_items_for_pairs
 
 ITEMS_PER_OFFER = 4
+NOT_ON: dict[str, tuple[Place, ...]] = {"push": ("push",)}  # a push may be read by others on a locked screen
 SAMPLES = 3  # of each channel and language
 # Why people of the audience are not addressed.
 CONTROL, NOT_ELIGIBLE = "control group", "no eligible offer"
@@ -52,8 +54,10 @@ def _arm_decisions(
     people = arm.people.take(chosen.customer)
     rows = serving.matrix.customer_rows(people["customer_id"].combine_chunks())
     scopes = scope_matrix(campaign.offers, known.items, serving.matrix.items)
-    shown = diags_array(may_be_offered(known.items, serving.matrix.items).astype(np.float32)) @ scopes
-    top = top_items_for_pairs(serving.model, rows, chosen.offer, csr_matrix(shown), ITEMS_PER_OFFER)
+    by_channel = [may_be_shown(known.items, serving.matrix.items, *NOT_ON.get(channel, ())) for channel in CHANNELS]
+    shown = hstack([diags_array(may.astype(np.float32)) @ scopes for may in by_channel], format="csr")
+    column = chosen.offer + chosen.channel.astype(np.int64) * len(campaign.offers)
+    top = top_items_for_pairs(serving.model, rows, column, csr_matrix(shown), ITEMS_PER_OFFER)
     why = np.full(len(rows), "popular", object)  # also where the model knows none of the offer's items
     known_to_model = np.flatnonzero(top[:, 0] >= 0)
     why[known_to_model] = reasons(serving.model, serving.matrix, rows, known_to_model, top[known_to_model, 0])

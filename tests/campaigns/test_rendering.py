@@ -514,3 +514,12 @@ def test_the_environment_renders_plain_fields_as_jinja_does():
 def test_any_text_is_judged_without_a_crash(text):
     for template in (text, "{{ " + text + " }}", "{% " + text + " %}"):
         assert isinstance(template_faults(template, {"shop": "Toko"}), list)
+
+
+def test_a_price_is_struck_through_where_there_is_a_reference_alone():
+    marked = email_of(items={**ITEMS, "kopi": {**ITEMS["kopi"], "was": 30_000}})
+    assert ">Rp30.000</s>" in marked.html
+    assert "(sebelumnya Rp30.000)" in marked.text
+    plain = email_of()
+    assert "<s " not in plain.html
+    assert "sebelumnya" not in plain.text

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.offer import Offer
+from campaigns.policy import load_policy
 from campaigns.scope import check_scopes, scope_matrix
 from campaigns.spec import Campaign
-from campaigns.tables import BARRED
 from recsys.tables import InputError
 
+BARRED = [kind for kind, rule in load_policy().restrictions.items() if "offers" in rule.never_in]
 ITEMS = pa.table(
     {
         "item_id": ["i1", "i2", "i3", "i4", "i5", "i6"],

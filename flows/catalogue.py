@@ -1,0 +1,26 @@
+"""The items as every verb sees them: judged by the country's rules, which a workspace may state anew."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from campaigns.policy import Policy, judged, load_policy
+from flows.workspace import Workspace, read_table
+
+
+def read_items(workspace: Workspace) -> pa.Table:
+    """The table of items with `restriction` filled and `never_in`, the places where each may not stand."""
+    return judged(read_table(workspace, "items"), workspace_policy(workspace))
+
+
+def workspace_policy(workspace: Workspace) -> Policy:
+    """The workspace's policy/id.yaml where there is one, else the rules that come with Larisma.
+
+    Raises CampaignError with a line for each fault of the file.
+    """
+    own = policy_file(workspace)
+    return load_policy(own) if own.is_file() else load_policy()
+
+
+def policy_file(workspace: Workspace) -> Path:
+    return workspace.root / "policy" / "id.yaml"
