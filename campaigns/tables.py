@@ -8,6 +8,7 @@ CHANNELS = ("email", "push")
 NIGHT = "night"  # purpose of a consent: messages in quiet hours too
 PARENT = "parent"  # purpose of a consent: a parent's, for a child
 ARMS = ("treatment", "control")
+CODE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # a voucher code as it may be typed, and stand in a spreadsheet
 
 
 class CampaignError(InputError):
@@ -111,7 +112,7 @@ EVENTS = Table(
         [
             must("customer_id", ID),
             must("item_id", ID),
-            must("kind", pa.string()),  # view | search | cart | chat
+            must("kind", pa.string()),  # view | search | cart | chat | voucher (one was used on the item)
             must("at", INSTANT),
         ]
     ),
@@ -140,6 +141,7 @@ FEEDBACK = Table(
             pa.field("message_id", ID),  # or campaign_id and customer_id
             pa.field("campaign_id", ID),
             pa.field("customer_id", ID),
+            pa.field("offer_id", ID),  # of a redemption: which of the campaign's offers; null: not known
             must(
                 "event", pa.string()
             ),  # delivered, opened, clicked, redeemed, unsubscribed, bounced, complained, rated
@@ -148,8 +150,23 @@ FEEDBACK = Table(
             pa.field("rating", pa.int32()),
         ]
     ),
-    key=("message_id", "campaign_id", "customer_id", "event", "at"),
+    key=("message_id", "campaign_id", "customer_id", "offer_id", "event", "at"),
     instant="at",
+)
+
+PAST_OFFERS = Table(  # what campaigns offered, also those before larisma; with feedback's redemptions, what to learn from
+    "past_offers",
+    pa.schema(
+        [
+            must("campaign_id", ID),
+            must("offer_id", ID),
+            must("item_id", ID),  # a row for each item of the offer's scope
+            must("starts_at", INSTANT),
+            pa.field("ends_at", INSTANT),
+        ]
+    ),
+    key=("campaign_id", "offer_id", "item_id"),
+    instant="starts_at",
 )
 
 CONTACTS = Table(  # what was sent to whom, also by others than larisma
@@ -166,6 +183,18 @@ CONTACTS = Table(  # what was sent to whom, also by others than larisma
     ),
     key=("customer_id", "campaign_id", "channel", "sent_at"),
     instant="sent_at",
+)
+
+CODES = Table(  # single-use voucher codes of the shop's checkout, which owns their redemption
+    "codes",
+    pa.schema(
+        [
+            must("code", pa.string()),
+            must("pool", pa.string()),  # as the offers name it
+            pa.field("valid_until", INSTANT),  # null: no end
+        ]
+    ),
+    key=("code",),
 )
 
 COST = pa.struct([must("funder", pa.string()), must("amount", MONEY)])
@@ -188,6 +217,7 @@ DECISIONS = Table(
             must("value", MONEY),  # expected
             must("costs", pa.list_(COST)),  # expected, per funder
             must("reason", pa.string()),
+            pa.field("code", pa.string()),  # the voucher code that goes with the offer
         ]
     ),
     key=("campaign_id", "occurrence", "customer_id", "channel", "placement", "position"),

@@ -43,8 +43,10 @@ TABLES: dict[str, Table] = {
         campaign_tables.CONSENTS,
         campaign_tables.SERVICE_CASES,
         campaign_tables.SILENCES,
+        campaign_tables.PAST_OFFERS,
         campaign_tables.FEEDBACK,
         campaign_tables.CONTACTS,
+        campaign_tables.CODES,
         campaign_tables.EVENTS,
         campaign_tables.PRICE_HISTORY,
     )
