@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from campaigns.fields import (
     Count,
+    Days,
     Language,
     Part,
     Percent,
@@ -21,6 +22,7 @@ from campaigns.fields import (
     expect,
     in_indonesian,
 )
+from campaigns.tables import CODE
 
 
 class PercentOff(Part):
@@ -80,9 +82,13 @@ class Scope(Part):
     categories: tuple[Words, ...] = ()
     """Paths such as "Grocery > Coffee"; a path covers all below it."""
     items: tuple[Words, ...] = ()
+    """Ids of items."""
     brands: tuple[Words, ...] = ()
+    """Brands, as the items have them."""
     merchants: tuple[Words, ...] = ()
+    """Ids of merchants."""
     everything: Annotated[bool, Field(strict=True)] = False
+    """true: all that the shop sells."""
 
     @model_validator(mode="after")
     def _something(self) -> "Scope":
@@ -124,11 +130,57 @@ class Minimum(Quota):
     """How often an offer is given at least, guaranteed to whoever pays for it: `redeemed` or `sent`, not both."""
 
 
-class OfferText(Part):
-    """An offer's words in one language; small templates."""
+class Code(Part):
+    """The voucher code that a customer enters at the checkout: one `shared` by all, or one of a `pool` each."""
+
+    shared: Annotated[str, Field(pattern=CODE), expect("letters, digits, dots, - and _, at most 64")] | None = None
+    """A code for everybody."""
+    pool: Slug | None = None
+    """Single-use codes out of the codes table's pool of this name; there are no more messages than codes."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Code":
+        if (self.shared is None) == (self.pool is None):
+            raise PydanticCustomError("code", "expected either shared or pool, exactly one of the two")
+        return self
+
+
+Factor = Annotated[float, Field(strict=True, gt=0, le=1000, allow_inf_nan=False), expect("a factor above 0, to 1000")]
+
+
+class Validity(Part):
+    """How long an offer holds, from the sending of its message: `hours` or `days`, not both."""
+
+    hours: Annotated[int, Field(strict=True, ge=1, le=72), expect("a number of hours, 1 to 72")] | None = None
+    """To the minute, as the two hours of a flash sale."""
+    days: Days | None = None
+    """To the end of the last of so many days, the day of sending among them."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Validity":
+        if (self.hours is None) == (self.days is None):
+            raise PydanticCustomError("validity", "expected either hours or days, exactly one of the two")
+        return self
+
+
+class Creative(Part):
+    """An offer's words in one place of a message."""
 
     title: Annotated[Template, Field(min_length=1)]
+    """The line that says what it is."""
     body: Template = ""
+    """A sentence that makes one want it."""
+
+
+class OfferText(Creative):
+    """An offer's words in one language; small templates."""
+
+    hero: Creative | None = None
+    """In place of these, as the first offer of a mail."""
+    grid: Creative | None = None
+    """In place of these, further down in a mail."""
+    push: Creative | None = None
+    """In place of these, in a push."""
 
 
 def _adds_up(funders: Mapping[str, float]) -> Mapping[str, float]:
@@ -142,14 +194,19 @@ class Offer(Part):
     """A benefit on a scope, with its terms, who pays for it, how often it may be used, and its words."""
 
     id: Slug
+    """A name of its own within the campaign."""
     benefit: Benefit
+    """What is given; `kind` says which."""
     scope: Scope
+    """The items that it applies to."""
     min_spend: RupiahOrNothing = 0
     """The basket within the scope from which the benefit is given, in rupiah."""
     funders: Annotated[Mapping[Slug, Share], AfterValidator(_adds_up)] = {"retailer": 1.0}
     """Who pays for the benefit: funder → share; the shares add up to 1. `retailer` is the shop itself."""
     quota: Quota | None = None
     """null is no quota."""
+    code: Code | None = None
+    """What the customer enters at the checkout; null is nothing."""
     minimum: Minimum | None = None
     """The least redemptions or messages, guaranteed; null is none."""
     uplift: Annotated[
@@ -158,6 +215,23 @@ class Offer(Part):
         expect("a relative uplift from 0 to 10 (0.3 is +30%)"),
     ]
     """By how much the offer raises the chance of a purchase, relatively: 0.3 is +30%. Assumed until it is measured."""
+    per_unit: (
+        Annotated[float, Field(strict=True, gt=0, le=1000, allow_inf_nan=False), expect("a factor above 0")] | None
+    ) = None
+    """At most so many messages for each unit in stock of the scope's items, as after a restock; with no stock, none."""
+    per_customer: Count | None = None
+    """How often one customer may use it; the terms say so and the checkout holds it. null is no such limit."""
+    combinable: Annotated[bool, Field(strict=True)] | None = None
+    """Whether it may be used together with other offers on one order; the terms say so. null says nothing."""
+    payment_methods: tuple[Words, ...] = ()
+    """It holds with these alone, as QRIS or a bank's card; the terms say so. [] is any."""
+    delivery: tuple[Slug, ...] = ()
+    """How it reaches the customer: couriers that last_order names, or `digital` or `pickup`, which no last order ends.
+    [] is any courier."""
+    valid: Validity | None = None
+    """How long it holds; null is to the end of window_days."""
+    phases: tuple[Slug, ...] = ()
+    """The schedule's phases that it belongs to; [] is all of them."""
     group: Slug | None = None
     """At most one offer of a group goes into a message; null is a group of its own."""
     priority: Annotated[int, Field(strict=True), expect("a whole number")] = 0

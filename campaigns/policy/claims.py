@@ -1,8 +1,9 @@
 """What a creative may claim: percentages that its offer gives, words that no rule forbids, prices that were charged."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -89,13 +90,17 @@ def _percents(offer: Offer) -> set[float]:
 
 def _content(campaign: Campaign) -> Iterator[tuple[Path, str]]:
     for language, words in campaign.content.items():
-        for key, text in words.model_dump().items():
-            if isinstance(text, str) and text:
-                yield ("content", language, key), text
+        yield from _texts(words.model_dump(), ("content", language))
 
 
 def _words(offer: Offer, index: int) -> Iterator[tuple[Path, str]]:
     for language, words in offer.text.items():
-        for key, text in words.model_dump().items():
-            if isinstance(text, str) and text:
-                yield ("offers", index, "text", language, key), text
+        yield from _texts(words.model_dump(), ("offers", index, "text", language))
+
+
+def _texts(words: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str]]:
+    for key, text in words.items():
+        if isinstance(text, Mapping):
+            yield from _texts(text, (*path, key))
+        elif isinstance(text, str) and text:
+            yield (*path, key), text

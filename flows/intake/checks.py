@@ -12,6 +12,7 @@ from datetime import datetime
 
 import duckdb
 
+from campaigns.tables import CODE
 from flows.intake.csv_lines import DETAIL, FAULT, LINE
 from flows.intake.mapping import Mapped, Scalar, as_column, duck_type, like, read_expression
 from flows.intake.sources import FILE, Staged, literal, quoted
@@ -38,6 +39,7 @@ OF_TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("unknown_restriction", "restriction", f"not in {RESTRICTIONS}"),
     ),
     "customers": (("unknown_timezone", "timezone", "not in (select name from pg_timezone_names())"),),
+    "codes": (("unreadable_code", "code", f"not similar to {literal(CODE.strip('^$'))}"),),
     "price_history": (("negative_price", "price", "< 0"),),
 }
 # column → others that will do in its place
