@@ -29,7 +29,8 @@ class Occurrence:
 
     estimated: the date is a computation that the government has not yet confirmed; waiting: so nothing is sent yet.
     phase: of the schedule, "" where it has none. day: of sending, on the clock of those written to first.
-    occasion_day: the occasion's own, as Lebaran's.
+    occasion_day: the occasion's own, as Lebaran's. feast: of a phase that counts from another occasion, the day of the
+    schedule's own that comes at or after the sending, where the moon decides it; else None.
     """
 
     send_at: datetime
@@ -39,6 +40,7 @@ class Occurrence:
     phase: str = ""
     day: date = date.min
     occasion_day: date = date.min
+    feast: date | None = None
 
     @property
     def name(self) -> str:
@@ -146,7 +148,15 @@ def _from(schedule: Schedule, part: _Part, start: datetime, moon: Moon, known_at
                 part.phase,
                 send,
                 day,
+                _feast(schedule, part, send, moon, known_at),
             )
+
+
+def _feast(schedule: Schedule, part: _Part, send: date, moon: Moon, known_at: datetime) -> date | None:
+    if part.occasion == schedule.occasion or schedule.occasion not in FEASTS:
+        return None
+    coming = (f.day for year in (send.year, send.year + 1) for f in moon.feasts(schedule.occasion, year, known_at))
+    return next((day for day in coming if day >= send), None)
 
 
 def _each_once(coming: Iterator[Occurrence]) -> Iterator[Occurrence]:

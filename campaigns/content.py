@@ -12,6 +12,7 @@ from campaigns.tables import CampaignError
 from campaigns.words import HOME, load_words, offer_words, one_line, shorten
 
 CONTENT_KEYS = ("subject", "preheader", "heading", "intro", "push_title", "push_body")
+CREATIVES = ("hero", "grid", "push")  # placements in which an offer may have words of its own
 LIMITS = {  # characters of a filled text
     "subject": 120,
     "preheader": 150,
@@ -36,11 +37,10 @@ class Text:
 
 @dataclass(frozen=True)
 class OfferTexts:
-    """said: what is said of the offer to everyone alike, plain values."""
+    """said: what is said of the offer to everyone alike, plain values. placed: placement → title and body there."""
 
     said: Mapping[str, Any]
-    title: Text
-    body: Text
+    placed: Mapping[str, tuple[Text, Text]]
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,15 @@ class Content:
 
 def sources(campaign: Campaign, language: str) -> list[tuple[str, str]]:
     """(place in the campaign file, template) of every text; the system's own words where the campaign says nothing."""
-    content, ours = campaign.content[language], load_words(language)["content"]
-    found = [(f"content.{language}.{key}", getattr(content, key) or ours[key]) for key in CONTENT_KEYS]
+    content = campaign.content[language]
+    ours = load_words(language)["content"] if campaign.offers else {}  # they speak of an offer
+    found = [(f"content.{language}.{key}", getattr(content, key) or ours.get(key, "")) for key in CONTENT_KEYS]
     for offer in campaign.offers:
-        text = offer.text[language]
-        found += [(f"offers.{offer.id}.text.{language}.{key}", getattr(text, key)) for key in ("title", "body")]
+        text, place = offer.text[language], f"offers.{offer.id}.text.{language}"
+        found += [(f"{place}.{key}", getattr(text, key)) for key in ("title", "body")]
+        for placement in CREATIVES:
+            if own := getattr(text, placement):
+                found += [(f"{place}.{placement}.{key}", getattr(own, key)) for key in ("title", "body")]
     return found
 
 
@@ -80,12 +84,17 @@ def compile_texts(campaign: Campaign, *, stand_in: str | None = None) -> Content
 
 def _texts(campaign: Campaign, language: str, stand_in: str | None) -> Texts:
     texts = {where: _text(campaign.id, where, stand_in or source) for where, source in sources(campaign, language)}
-    place = f"offers.{{}}.text.{language}.{{}}".format
+
+    def placed(offer_id: str, placement: str) -> tuple[Text, Text]:
+        place = f"offers.{offer_id}.text.{language}"
+        own = f"{place}.{placement}" if f"{place}.{placement}.title" in texts else place
+        return texts[f"{own}.title"], texts[f"{own}.body"]
+
     return Texts(
         {key: texts[f"content.{language}.{key}"] for key in CONTENT_KEYS},
         {
             offer.id: OfferTexts(
-                offer_words(offer, language), texts[place(offer.id, "title")], texts[place(offer.id, "body")]
+                offer_words(offer, language), {placement: placed(offer.id, placement) for placement in CREATIVES}
             )
             for offer in campaign.offers
         },

@@ -9,6 +9,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from campaigns.faults import near
+from campaigns.places import PROVINCES, province_named
 from campaigns.predicates import PEOPLE, bind_predicate, check_predicate
 from campaigns.tables import CampaignError
 
@@ -35,6 +37,15 @@ def _zone(name: str) -> str:
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(name) from error
     return name
+
+
+def _province(name: str) -> str:
+    found = province_named(name)
+    if found is None:
+        raise PydanticCustomError(
+            "province", "no such province{guess}", {"guess": near(name, [one.name for one in PROVINCES])}
+        )
+    return found.name
 
 
 def _predicate(text: str) -> str:
@@ -67,6 +78,7 @@ Percent = Annotated[
 ]
 Zone = Annotated[str, AfterValidator(_zone), expect("an IANA time zone, as Asia/Jakarta")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]+)*$"), expect("a language, as id, en or jv-krama")]
+Province = Annotated[str, AfterValidator(_province)]
 Predicate = Annotated[str, AfterValidator(_predicate)]
 Template = Annotated[str, AfterValidator(_template)]
 

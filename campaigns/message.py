@@ -8,7 +8,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 from campaigns.content import Content, Texts, fill
-from campaigns.words import called, date_words, load_words, rupiah, salutation_words, tame, until_words, zone_of
+from campaigns.words import (
+    HOME_ZONE,
+    called,
+    clock_words,
+    date_words,
+    load_words,
+    rupiah,
+    salutation_words,
+    tame,
+    until_words,
+    zone_of,
+)
 
 MOST_PICKS = {"hero": 6, "grid": 3, "push": 1}  # items shown within an offer
 LONGEST_URL = 1_000
@@ -34,14 +45,18 @@ def message_context(
     *,
     sender: Sender,
     sent_at: datetime,
-    until: datetime,
+    until: datetime | Mapping[str, datetime],
+    starts_at: datetime | None = None,
+    home: str = HOME_ZONE,
     unsubscribe_url: str = "",
 ) -> Context:
     """The context of one message.
 
     customer: a row of CUSTOMERS; decisions: its rows of DECISIONS for one channel, at least one, each with offer_id,
     channel, placement, position, item_ids and, if it is known, because (ids of bought items, the reason for it);
-    items: item id → row of ITEMS, of which those not known are left out. until: the instant at which the offers end.
+    items: item id → row of ITEMS, of which those not known are left out. until: the instant at which the offers end, or
+    that of each offer by its id, and under "" that of the rest. starts_at: when they begin, by default when it is sent;
+    home: the zone in which that is told first. Without decisions it is a greeting.
     """
     language = content.language(customer.get("language"))
     texts, words, zone = content.languages[language], load_words(language), zone_of(customer.get("timezone"))
@@ -54,30 +69,33 @@ def message_context(
         "initial": _initial(shop),
         "address": tame(sender.address),
         "date": date,
+        "starts": clock_words(starts_at or sent_at, zone, home, language),
         "customer": _customer(customer, language),
         "unsubscribe_url": web_address(unsubscribe_url) or "#",
         "why": words["why"].format(shop=shop),
         "prices": words["prices"].format(date=date),
     }
-    times = {
-        "until": until_words(until, zone, language),
-        "until_short": until_words(until, zone, language, short=True),
-    }
+    ends = until if isinstance(until, Mapping) else {"": until}
     ordered = sorted(decisions, key=lambda row: (_ORDER[row["placement"]], row["position"]))
     offers = []
     for place, decision in enumerate(ordered):
+        end = ends.get(decision["offer_id"]) or ends[""]
+        times = {
+            "until": until_words(end, zone, language),
+            "until_short": until_words(end, zone, language, short=True),
+        }
         offer = {**texts.offers[decision["offer_id"]].said, **times}
         offer["place"] = "grid" if place and decision["placement"] != "push" else "hero"
         offer["url"] = _offer_url(base["shop_url"], content.campaign, decision["offer_id"], decision["channel"])
         offer["chosen"] = _reason(decision.get("because") or (), items, words)
         offer["picks"] = _picks(decision["item_ids"] or (), items, offer["url"], MOST_PICKS[offer["place"]])
-        offers.append(_worded(offer, texts, base))
+        offers.append(_worded(offer, decision["placement"], texts, base))
     grid = offers[1:]
     pairs = [grid[start : start + 2] for start in range(0, len(grid), 2)]
     for pair in pairs:
         for offer in pair:
             offer["width"] = "half" if len(pair) == 2 else "alone"
-    return {**base, "offer": offers[0], "offers": offers, "hero": offers[:1], "pairs": pairs}
+    return {**base, "offer": offers[0] if offers else {}, "offers": offers, "hero": offers[:1], "pairs": pairs}
 
 
 def web_address(url: str | None) -> str:
@@ -101,9 +119,8 @@ def _customer(row: Mapping[str, Any], language: str) -> Context:
     }
 
 
-def _worded(offer: Context, texts: Texts, base: Context) -> Context:
-    ours, seen = texts.offers[offer["id"]], {**base, "offer": offer}
-    title, body = fill(ours.title, seen), fill(ours.body, seen)
+def _worded(offer: Context, placement: str, texts: Texts, base: Context) -> Context:
+    title, body = (fill(text, {**base, "offer": offer}) for text in texts.offers[offer["id"]].placed[placement])
     offer["title"], offer["body"] = title or offer["benefit"], body
     return offer
 
@@ -160,14 +177,14 @@ def sample_contexts(content: Content, language: str, sent_at: datetime) -> list[
         message_context(
             content,
             {**customer, "language": language},
-            [_sample_decision(offer, "hero", 1), *grid],
+            [_sample_decision(offer, "hero", 1), *grid, _sample_decision(offer, "push", 1)] if offer else [],
             items,
             sender=Sender("Toko", "https://toko.example", "Jakarta"),
             sent_at=sent_at,
             until=sent_at + timedelta(days=14),
         )
         for customer in (known, {})
-        for offer in offers
+        for offer in offers or [""]
     ]
 
 

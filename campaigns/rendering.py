@@ -2,9 +2,10 @@
 
 compile_content (once for a campaign) → message_context (for each message, plain values) → render_email or render_push.
 
-A campaign's texts may name shop, date; customer.name, .salutation, .called (Ibu Siti), .greeting (Halo, Ibu Siti!),
-.tier, .city, .points; of the first offer, or of each in offers, offer.title, .body, .benefit (Diskon 20%), .terms,
-.summary, .min_spend, .max_discount, .scope, .quota, .until, .until_short, .chosen, .url and .picks.
+A campaign's texts may name shop, date, starts (00.00 WIB / 02.00 WIT); customer.name, .salutation, .called (Ibu Siti),
+.greeting (Halo, Ibu Siti!), .tier, .city, .points; of the first offer, or of each in offers, offer.title, .body,
+.benefit (Diskon 20%), .terms, .summary, .min_spend, .max_discount, .scope, .quota, .until, .until_short, .chosen, .url
+and .picks.
 """
 
 import json
@@ -18,6 +19,7 @@ import mrml
 from jinja2 import Template
 
 from campaigns.content import LIMITS, Content, compile_texts, fill, sources
+from campaigns.firing import in_phase
 from campaigns.message import Context, Sender, message_context, sample_contexts
 from campaigns.sandbox import Sandbox, template_faults
 from campaigns.spec import Campaign
@@ -32,7 +34,7 @@ __all__ = [
 MOST_HTML_BYTES = 100_000  # above, mail programs clip the end, where one unsubscribes
 MOST_PUSH_BYTES = 4_096
 # what a campaign's texts may name; those of an offer cannot name offers
-FIELDS = ("customer", "shop", "date", "offer", "offers")
+FIELDS = ("customer", "shop", "date", "starts", "offer", "offers")
 _GAP = "\u034f\u200c\u00a0" * 60  # keeps what follows the preheader out of the inbox list
 _SAMPLE_DAY = datetime(2017, 12, 11, 17, tzinfo=UTC)
 
@@ -72,8 +74,21 @@ def check_content(campaign: Campaign) -> list[str]:
         for language in campaign.content
         if language not in offer.text
     ]
-    faults = faults or _text_faults(campaign) or _sample_faults(campaign)
-    return [f"{campaign.id}.yaml: {fault}" for fault in faults]
+    if not faults:
+        for phase in campaign.phases or ("",):
+            there = in_phase(campaign, phase)
+            faults += [_placed(campaign, phase, fault) for fault in _text_faults(there) or _sample_faults(there)]
+    return [f"{campaign.id}.yaml: {fault}" for fault in dict.fromkeys(faults)]
+
+
+def _placed(campaign: Campaign, phase: str, fault: str) -> str:
+    """A fault of a phase's own words names the phase."""
+    where, colon, words = fault.partition(": ")
+    kind, _, rest = where.partition(".")
+    language, _, key = rest.partition(".")
+    content = campaign.content.get(language) if kind == "content" else None
+    own = content.phases.get(phase) if content else None
+    return f"content.{language}.phases.{phase}.{key}{colon}{words}" if getattr(own, key, None) else fault
 
 
 def _text_faults(campaign: Campaign) -> list[str]:
@@ -124,13 +139,19 @@ def render_push(content: Content, context: Context) -> Push:
     fields, offer = content.languages[context["language"]].fields, context["offer"]
     title = fill(fields["push_title"], context)
     words = fill(fields["push_body"], context)
+    if not offer:
+        return _push(content, title, words, {"url": context["shop_url"]})
     benefit = "conditions" if offer["benefit"].casefold() in f"{title} {words}".casefold() else "summary"
     terms = ". ".join(part for part in (offer[benefit], offer["until_short"], offer["quota"]) if part) + "."
     room = LIMITS["push_body"] - len(terms) - 1
     body = shorten(f"{shorten(words, room)} {terms}".strip() if room > 20 else terms, LIMITS["push_body"])
+    return _push(content, title, body, {"offer": offer["id"], "url": offer["url"]})
+
+
+def _push(content: Content, title: str, body: str, data: dict[str, str]) -> Push:
     message = {
         "notification": {"title": title, "body": body},
-        "data": {"campaign": content.campaign, "offer": offer["id"], "url": offer["url"]},
+        "data": {"campaign": content.campaign, **data},
         # sent again by mistake, it replaces the first on the device
         "android": {"collapse_key": content.campaign, "notification": {"tag": content.campaign}},
         "apns": {"headers": {"apns-collapse-id": content.campaign}},

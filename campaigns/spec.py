@@ -13,6 +13,7 @@ from campaigns.fields import (
     Language,
     Part,
     Predicate,
+    Province,
     Rupiah,
     RupiahOrNothing,
     Slug,
@@ -78,6 +79,7 @@ class Control(Part):
     share: Annotated[
         float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False), expect("a share from 0 to less than 1")
     ] = 0.10
+    """Of the audience, chosen by a hash of each customer's id."""
 
 
 class Channel(Part):
@@ -98,15 +100,36 @@ class Channel(Part):
         return sum(self.placements.values())
 
 
-class Content(Part):
-    """The words around the offers in one language; small templates."""
-
+class Wording(Part):
     subject: Template = ""
+    """Of a mail."""
     preheader: Template = ""
+    """What mail programs show after the subject."""
     heading: Template = ""
+    """In large type above a mail's offers."""
     intro: Template = ""
+    """A sentence or two under the heading."""
     push_title: Template = ""
     push_body: Template = ""
+
+
+class Content(Wording):
+    """The words around the offers in one language; small templates."""
+
+    phases: Mapping[Slug, Wording] = {}
+    """Phase → words that it has in place of these."""
+
+
+class LastOrder(Part):
+    """Until when a courier takes orders that arrive before the occasion."""
+
+    days: Annotated[int, Field(strict=True, ge=0, le=60), expect("a number of days before the occasion, 0 to 60")]
+    """So many days before the occasion is the last."""
+    provinces: Mapping[
+        Province,
+        Annotated[int, Field(strict=True, ge=0, le=60), expect("a number of days before the occasion, 0 to 60")],
+    ] = {}
+    """Province → its own number of days, as Papua: 14."""
 
 
 class Campaign(Part):
@@ -115,6 +138,7 @@ class Campaign(Part):
     id: Slug
     """The same as the file's name without .yaml."""
     name: Words
+    """As reports and lists call it."""
     schedule: Schedule
     window_days: Days
     """So many days from the decision count as the offers' window of purchase; also the window of the propensity."""
@@ -125,7 +149,7 @@ class Campaign(Part):
     """SQL predicate over the customers' columns: who is addressed; null is everybody."""
     control: Control = Control()
     channels: Annotated[Mapping[ChannelName, Channel], Field(min_length=1)]
-    budgets: Mapping[Slug, Rupiah]
+    budgets: Mapping[Slug, Rupiah] = {}
     """Funder → the most that it spends on an occurrence, in rupiah."""
     budget_confidence: Confidence = 0.5
     """With this probability what is really spent stays within each budget; 0.5 holds for what is expected."""
@@ -135,7 +159,11 @@ class Campaign(Part):
     """How wrong the campaign's chances may be together, relatively: 0.1 is ±10%. Counts where a confidence does."""
     limits: tuple[Limit, ...] = ()
     """Limits on groups of offers and customers, and guaranteed minimums."""
-    offers: Annotated[tuple[Offer, ...], Field(min_length=1)]
+    last_order: Mapping[Slug, LastOrder] = {}
+    """Courier → until when it delivers before the schedule's occasion. After that only offers by other couriers, and
+    digital or pickup ones, go to a province."""
+    offers: tuple[Offer, ...]
+    """What may be given; [] is a plain greeting, which everybody in the audience gets while the channels have room."""
     fallback: Slug | None = None
     """The offer that is shown where no other is worth it; null is none."""
     content: Annotated[Mapping[Language, Content], AfterValidator(in_indonesian)]
@@ -144,6 +172,11 @@ class Campaign(Part):
     def offer(self, offer_id: str) -> Offer:
         """Raises KeyError for an offer that the campaign does not have."""
         return {offer.id: offer for offer in self.offers}[offer_id]
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Names of the schedule's phases; () where it has none."""
+        return tuple(phase.id for phase in self.schedule.phases)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -227,10 +260,53 @@ def _contradictions(raw: Mapping[str, Any], stem: str) -> Iterator[tuple[Place, 
                     f"content speaks {language!r}, the offer does not; add text.{language}",
                 )
     yield from contradictions(raw.get("limits"), offers)
+    yield from _unknown_phases(raw, offers)
+    yield from _unfit(raw, offers)
     fallback = raw.get("fallback")
     if isinstance(fallback, str) and fallback not in first:
         yield ("fallback",), f"no offer is named {fallback!r}{near(fallback, map(str, first))}"
     yield from _unsaid(_mapping(raw.get("channels")), content)
+
+
+def _unknown_phases(raw: Mapping[str, Any], offers: list[Mapping[Any, Any]]) -> Iterator[tuple[Place, str]]:
+    """Phases that are named and not there, and those in which nothing is offered."""
+    listed = _mapping(raw.get("schedule")).get("phases")
+    phases = [str(_mapping(phase).get("id")) for phase in listed] if isinstance(listed, list) else []
+    named: list[tuple[Place, object]] = []
+    for number, offer in enumerate(offers):
+        own = offer.get("phases")
+        if isinstance(own, list):
+            named += [(("offers", number, "phases", place), phase) for place, phase in enumerate(own)]
+    for language, words in _mapping(raw.get("content")).items():
+        own = _mapping(_mapping(words).get("phases"))
+        named += [(("content", language, "phases", phase), phase) for phase in own]
+    for place, phase in named:
+        if isinstance(phase, str) and phase not in phases:
+            remedy = near(phase, phases) or (f"; it has {', '.join(phases)}" if phases else "; add schedule.phases")
+            yield place, f"the schedule has no phase {phase!r}{remedy}"
+
+
+def _unfit(raw: Mapping[str, Any], offers: list[Mapping[Any, Any]]) -> Iterator[tuple[Place, str]]:
+    """Quotas that clash with what else is stated, and couriers that are named and not there."""
+    channels = [_mapping(channel) for channel in _mapping(raw.get("channels")).values()]
+    capacities = [channel.get("capacity") for channel in channels]
+    most = sum(capacity for capacity in capacities if isinstance(capacity, int))
+    couriers = [*map(str, _mapping(raw.get("last_order"))), "digital", "pickup"]
+    for number, offer in enumerate(offers):
+        place: Place = ("offers", number)
+        quota = _mapping(offer.get("quota"))
+        sent, redeemed, own = quota.get("sent"), quota.get("redeemed"), offer.get("per_customer")
+        if isinstance(sent, int) and sent > most > 0:
+            yield (*place, "quota", "sent"), f"{sent} is more than the channels can carry, {most}; lower it"
+        if isinstance(redeemed, int) and isinstance(own, int) and own > redeemed > 0:
+            yield (*place, "per_customer"), f"{own} is more than the whole quota, {redeemed}; lower it"
+        if redeemed is not None and offer.get("per_unit") is not None:
+            yield (*place, "per_unit"), "stands beside a quota of redemptions; keep one of the two"
+        listed = offer.get("delivery")
+        for entry, courier in enumerate(listed if isinstance(listed, list) else []):
+            if isinstance(courier, str) and courier not in couriers:
+                guess = near(courier, couriers) or f"; expected {', '.join(couriers)}, or add last_order.{courier}"
+                yield (*place, "delivery", entry), f"no courier is named {courier!r}{guess}"
 
 
 def _unsaid(channels: Mapping[Any, Any], content: Mapping[Any, Any]) -> Iterator[tuple[Place, str]]:

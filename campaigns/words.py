@@ -141,8 +141,20 @@ def until_words(instant: datetime, zone: str, language: str, *, short: bool = Fa
         weekday=_written(last, "EEEE", zone, language),
         date=_written(last, "d MMM y" if short else "d MMMM y", zone, language),
         time=_written(last, words["clock"], zone, language),
-        zone=_ZONE_NAMES.get(zone) or _offset(last, zone),
+        zone=_zone_name(last, zone),
     )
+
+
+@lru_cache(maxsize=4096)
+def clock_words(instant: datetime, zone: str, home: str, language: str) -> str:
+    """An instant's time of day at home, and in the reader's zone where that is another: 00.00 WIB / 02.00 WIT."""
+    clock = load_words(language)["clock"]
+    zones = [home] if _zone_name(instant, home) == _zone_name(instant, zone) else [home, zone]
+    return " / ".join(f"{_written(instant, clock, name, language)}\u00a0{_zone_name(instant, name)}" for name in zones)
+
+
+def _zone_name(instant: datetime, zone: str) -> str:
+    return _ZONE_NAMES.get(zone) or _offset(instant, zone)
 
 
 def _written(instant: datetime, pattern: str, zone: str, language: str) -> str:
@@ -189,6 +201,8 @@ def offer_words(offer: "Offer", language: str) -> dict[str, Any]:
     most = amounts.get("max_discount", "")
     terms = [spend, ours[f"max_{offer.benefit.kind}"].format(amount=most)] if most else [spend]
     short = [ours["max"].format(amount=most), spend] if most else [spend]
+    payment = _payment(offer, ours)
+    terms, short = [*terms, *payment, *_conditions(offer, ours)], [*short, *payment]
     return {
         "id": offer.id,
         "benefit": said["phrase"],
@@ -202,8 +216,27 @@ def offer_words(offer: "Offer", language: str) -> dict[str, Any]:
         "summary": ", ".join([said["phrase"], *short]),
         "scope": scope,
         "applies_to": _capitalised(scope),
-        "quota": _capitalised(ours["while_stock"]) if offer.quota else "",
+        "quota": _capitalised(ours["while_stock"]) if offer.quota or offer.per_unit else "",
     }
+
+
+def _payment(offer: "Offer", ours: Mapping[str, str]) -> list[str]:
+    if not offer.payment_methods:
+        return []
+    return [ours["payment"].format(methods=_listed([tame(one, 40) for one in offer.payment_methods], ours["or"]))]
+
+
+def _conditions(offer: "Offer", ours: Mapping[str, str]) -> list[str]:
+    """Delivery, how often, and what it goes together with, where the offer says something of it."""
+    said = []
+    ways = [ours[way] for way in ("digital", "pickup") if way in offer.delivery]
+    if ways and len(ways) == len(offer.delivery):
+        said.append(_listed(ways, ours["or"]))
+    if offer.per_customer:
+        said.append(ours["per_customer"].format(times=offer.per_customer))
+    if offer.combinable is not None:
+        said.append(ours["combinable" if offer.combinable else "not_combinable"])
+    return said
 
 
 def _amounts(offer: "Offer", language: str) -> dict[str, str]:
