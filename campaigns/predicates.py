@@ -4,6 +4,7 @@ What is run is never the text of the file but what sqlglot prints of the tree th
 that can reach neither files nor the network.
 """
 
+import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,11 +18,17 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
 from campaigns.faults import near
-from campaigns.tables import CUSTOMERS, CampaignError
+from campaigns.tables import CUSTOMERS, SEGMENTS, CampaignError
 
-PEOPLE = CUSTOMERS.schema.append(
-    pa.field("age", pa.int64())
-)  # what predicates speak of; age in whole years, as of then
+ON_THE_DAY = (  # of the customer's own local day of sending
+    pa.field("age", pa.int64()),  # in whole years
+    pa.field("birthday_in", pa.int64()),  # days to the next birthday; 0 is today; of 29 February 28 in common years
+    pa.field("points_expire_in", pa.int64()),  # days; below 0: they have lapsed
+)
+# What predicates speak of.
+PEOPLE = pa.schema(
+    [*CUSTOMERS.schema, *ON_THE_DAY, *(field for field in SEGMENTS.schema if field.name != "customer_id")]
+)
 
 FUNCTIONS: dict[type[exp.Expression], str] = {
     exp.Abs: "abs",
@@ -59,6 +66,8 @@ _TOKENS = frozenset(
 )
 
 _LONGEST = 4000  # characters
+_DEEPEST = 50  # parentheses
+_WILDCARDS = 5  # in a pattern of like; a match may take as long as the text to their power
 
 
 def check_predicate(sql: str, columns: Iterable[str]) -> str:
@@ -71,9 +80,10 @@ def check_predicate(sql: str, columns: Iterable[str]) -> str:
     if len(sql) > _LONGEST:
         raise CampaignError(f"a predicate of {len(sql)} characters; expected {_LONGEST} at most")
     try:
+        _check_characters(sql)
         _check_tokens(sql, sqlglot.tokenize(sql, read="duckdb"))
         tree = sqlglot.parse_one(sql, read="duckdb")
-        for node in tree.walk():
+        for node in list(tree.walk()):
             _check_node(sql, node, known)
         return tree.sql(dialect="duckdb", comments=False)
     except SqlglotError as error:
@@ -82,13 +92,23 @@ def check_predicate(sql: str, columns: Iterable[str]) -> str:
         raise CampaignError("a predicate nested too deeply") from error
 
 
-def open_sandbox(timezone: str = "Asia/Jakarta") -> duckdb.DuckDBPyConnection:
+def columns_of(sql: str) -> frozenset[str]:
+    """The columns that a checked predicate speaks of, in small letters."""
+    return frozenset(column.name.lower() for column in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Column))
+
+
+def open_sandbox(timezone: str = "Asia/Jakarta", *, memory: str | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that reaches no file, no network and no extension, and whose settings cannot be changed.
 
-    timezone: IANA; in which instants are compared with dates.
+    timezone: IANA; in which instants are compared with dates. memory: the most that it may take, as "1GB"; what does
+    not fit goes to files in the system's folder for such. A division by zero gives null.
     """
-    connection = duckdb.connect(config={"enable_external_access": False, "autoload_known_extensions": False})
+    config: dict[str, Any] = {"enable_external_access": False, "autoload_known_extensions": False}
+    if memory:
+        config |= {"memory_limit": memory, "temp_directory": tempfile.gettempdir()}
+    connection = duckdb.connect(config=config)
     connection.execute("SET TimeZone = $zone", {"zone": timezone})
+    connection.execute("SET ieee_floating_point_ops = false; SET error_on_division_by_zero = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
@@ -114,10 +134,26 @@ def _sample(kind: pa.DataType) -> Any:
     return "a" if pa.types.is_string(kind) else datetime(2000, 1, 1, tzinfo=UTC) if pa.types.is_temporal(kind) else 1
 
 
+def _check_characters(sql: str) -> None:
+    """Outside of quotes, letters that only look like SQL's own are a trick or a slip."""
+    quote = ""
+    for place, letter in enumerate(sql):
+        if letter in "'\"" and quote in ("", letter):
+            quote = "" if quote else letter
+        elif not quote and not letter.isascii():
+            raise _refusal(place, f"{letter!r} (U+{ord(letter):04X})", "outside of quotes write plain letters")
+        elif not quote and not letter.isprintable() and letter not in "\n\r\t":
+            raise _refusal(place, f"the invisible character U+{ord(letter):04X}")
+
+
 def _check_tokens(sql: str, tokens: list[Token]) -> None:
     if not tokens:
         raise CampaignError("expected a predicate, got nothing")
+    depth = 0
     for token in tokens:
+        depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
+        if depth > _DEEPEST:
+            raise CampaignError(f"position {token.start + 1}: nested too deeply; {_DEEPEST} parentheses are the most")
         if token.comments:
             raise CampaignError(f"a comment near position {token.end + 2} is not allowed in a predicate")
         if token.token_type not in _TOKENS and not _is_function(sql, token):
@@ -145,6 +181,15 @@ def _check_node(sql: str, node: exp.Expr, known: set[str]) -> None:
         raise _refusal(_start(node), f"the function {name!r}", remedy)
     elif type(node) not in _TREE:
         raise _refusal(_start(node), repr(sql[_start(node) :][:20]))
+    elif isinstance(node, exp.Div | exp.Mod):
+        if isinstance(node.expression.unnest(), exp.Literal) and not float(node.expression.unnest().name or 0):
+            raise CampaignError(f"position {_start(node.expression) + 1}: a division by zero")
+    elif isinstance(node, exp.Like | exp.ILike):
+        pattern = node.expression
+        if not (isinstance(pattern, exp.Literal) and pattern.is_string):
+            raise _refusal(_start(pattern), "a pattern that is not text in quotes")
+        if pattern.name.count("%") > _WILDCARDS:
+            raise _refusal(_start(pattern), f"a pattern with more than {_WILDCARDS} times %")
 
 
 def _start(node: exp.Expr) -> int:

@@ -197,6 +197,20 @@ CODES = Table(  # single-use voucher codes of the shop's checkout, which owns th
     key=("code",),
 )
 
+RESPONSES = Table(  # feedback with the customer and the channel that its message went to
+    "responses",
+    pa.schema(
+        [
+            must("customer_id", ID),
+            pa.field("channel", pa.string()),  # null: not known
+            must("event", pa.string()),
+            must("at", INSTANT),
+        ]
+    ),
+    key=("customer_id", "channel", "event", "at"),
+    instant="at",
+)
+
 COST = pa.struct([must("funder", pa.string()), must("amount", MONEY)])
 
 DECISIONS = Table(

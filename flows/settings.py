@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from campaigns.contact import ContactPolicy
+from campaigns.control import Controls
 from campaigns.faults import faults
 from campaigns.limits import Limit
 from flows.workspace import TABLES, Workspace
@@ -125,6 +127,8 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     train: Train = Train()
     consent: Consent = Consent()
+    contact: ContactPolicy = ContactPolicy()
+    control: Controls = Controls()
     night: Night = Night()
 
     @classmethod

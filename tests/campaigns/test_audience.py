@@ -11,8 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.audience import REASONS, Audience, check_audience, eligible, select_audience
+from campaigns.contact import ContactPolicy
+from campaigns.control import Controls
 from campaigns.spec import Campaign
-from campaigns.tables import CONSENTS, CUSTOMERS, SERVICE_CASES, SILENCES, CampaignError
+from campaigns.tables import (
+    CHANNELS,
+    CONSENTS,
+    CUSTOMERS,
+    PARENT,
+    RESPONSES,
+    SERVICE_CASES,
+    SILENCES,
+    CampaignError,
+)
 from recsys.tables import InputError, Table, conform
 
 AS_OF = datetime(2017, 12, 4, 17, tzinfo=UTC)  # 5 December, 00.00 WIB
@@ -153,9 +164,13 @@ def test_an_open_case_keeps_a_customer_out_until_it_is_closed() -> None:
         {"customer_id": "d", "kind": "complaint", "opened_at": AFTER},
         {"customer_id": "e", "kind": "return", "opened_at": BEFORE},
     ]
-    audience = select(*map(person, "abcde"), cases=cases)
+    audience = select(*map(person, "abcde"), cases=cases, policy=ContactPolicy(complaint_days=0))
     assert reasons(audience) == {"a": "open complaint", "c": "late delivery"}
     assert set(reached(audience)) == {"b", "d", "e"}
+    waiting = select(*map(person, "abcde"), cases=cases, policy=ContactPolicy(complaint_days=1))
+    assert reasons(waiting) == {"a": "open complaint", "b": "open complaint", "c": "late delivery"}
+    later = select(*map(person, "abcde"), cases=cases, send_at=AS_OF + timedelta(days=9))  # it may be open even then
+    assert reasons(later) == {"a": "open complaint", "c": "late delivery"}
 
 
 def test_a_silence_holds_for_a_customer_or_a_city_until_its_end() -> None:
@@ -191,20 +206,32 @@ def test_customers_not_yet_known_are_nowhere() -> None:
 
 
 def test_everyone_left_out_has_the_first_reason_that_holds() -> None:
-    everything = person("a", tier="gold", email=None, push_tokens=None)
-    cases = [{"customer_id": "a", "kind": kind, "opened_at": BEFORE} for kind in ("complaint", "late_delivery")]
-    silences = [{"customer_id": "a", "reason": "bereavement", "until": AFTER}]
-    consents: list[dict[str, Any]] | None = []
+    """One customer for whom every reason holds, relieved of them one by one in their order."""
+    people = [person("0"), person("a", birth_date=date(2010, 1, 1), person_id="0")]
+    responses = [{"customer_id": "a", "channel": channel, "event": "bounced", "at": BEFORE} for channel in CHANNELS]
+    quiet = {"quiet": {"from": "21:00", "to": "07:00", "then": "discard"}}
+    relief: list[dict[str, Any]] = [
+        {"controls": Controls(test_accounts=("a",))},
+        {"campaign": make_campaign(audience="tier = 'silver'")},
+        {"silences": [{"customer_id": "a", "reason": "bereavement", "until": AFTER}]},
+        {"cases": [{"customer_id": "a", "kind": "complaint", "opened_at": BEFORE}]},
+        {"cases": [{"customer_id": "a", "kind": "late_delivery", "opened_at": BEFORE}]},
+        {"consents": []},
+        {"consents": [word("a", channel, True) for channel in CHANNELS]},
+        {"people": [people[0], {**people[1], "email": None, "push_tokens": None}]},
+        {"responses": rows(RESPONSES, *responses)},
+        {"policy": ContactPolicy.model_validate({"email": quiet, "push": quiet})},
+        {"policy": ContactPolicy.model_validate({"most": {"day": 0}})},
+        {"people": people},
+    ]
+    parents = [word(name, channel, True, purpose=purpose) for name in "0a" for channel in CHANNELS
+               for purpose in ("promotion", PARENT)]  # fmt: skip
     found = []
-    for step in range(len(REASONS)):
-        campaign = make_campaign(audience="tier = 'silver'" if step < 1 else None)
-        found += reasons(select(
-            everything,
-            campaign=campaign,
-            silences=silences if step < 2 else [],
-            cases=cases[0 if step < 3 else 1 if step < 4 else 2 :],
-            consents=consents if step < 5 else None,
-        )).values()  # fmt: skip
+    for step in range(len(relief)):
+        given = {"people": people[1:], "consents": parents}
+        for later in reversed(relief[step:]):
+            given = {**given, **later, "cases": [*given.get("cases", []), *later.get("cases", [])]}
+        found.append(reasons(select(*given.pop("people"), **given))["a"])
     assert tuple(found) == REASONS
 
 
@@ -232,7 +259,7 @@ def test_the_global_control_group_is_the_same_in_every_campaign() -> None:
     groups = [
         {entry["customer_id"] for entry in audience.people.to_pylist() if entry["arm"] == "control"}
         for name in ("harbolnas", "lebaran")
-        for audience in [select(*people, campaign=make_campaign(id=name), global_control_share=0.1)]
+        for audience in [select(*people, campaign=make_campaign(id=name), controls=Controls(global_share=0.1))]
     ]
     assert groups[0] == groups[1]
     assert 20 < len(groups[0]) < 90
