@@ -21,6 +21,7 @@ from campaigns.tables import CampaignError
 Feast = Literal["ramadan", "lebaran", "idul_adha"]
 FEASTS: tuple[str, ...] = get_args(Feast)
 COLUMNS = ("occasion", "date", "source", "decided_at")
+LAST_HIJRI_YEAR = 2074  # Gregorian; the conversion ends soon after
 _MONTH_DAY = {"ramadan": (9, 1), "lebaran": (10, 1), "idul_adha": (12, 10)}
 _HOLIDAY = {"lebaran": "Hari Raya Idul Fitri", "idul_adha": "Hari Raya Idul Adha"}
 _ESTIMATED = "(perkiraan)"

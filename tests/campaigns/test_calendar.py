@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from campaigns.calendar import (
     birthday_on,
     birthdays_on,
+    blocked_around,
     due_occurrence,
     occurrence_instant,
     occurrence_name,
@@ -18,6 +19,7 @@ from campaigns.calendar import (
     payday,
 )
 from campaigns.hijri import Announcement, Moon
+from campaigns.hours import next_free
 from campaigns.schedule import Schedule
 from campaigns.tables import CampaignError
 from recsys.tables import InputError
@@ -100,6 +102,35 @@ def test_a_date_comes_once() -> None:
     assert due_occurrence(plan, datetime(2026, 1, 1, tzinfo=WIB)).day == date(2026, 12, 23)
     with pytest.raises(CampaignError, match=r"schedule\.date: 2026-12-24 is past"):
         due_occurrence(plan, datetime(2026, 12, 24, tzinfo=WIB))
+
+
+def test_what_is_sent_waits_for_the_hours_of_a_place() -> None:
+    plan = schedule(occasion="ramadan", days=3, time="18:00")
+    known = datetime(2026, 2, 18, tzinfo=WIB)
+    due = due_occurrence(plan, known)
+    blocked = blocked_around(plan, due, known_at=known)
+    assert next_free(due.send_at, blocked("DKI Jakarta", "Asia/Jakarta")) > due.send_at + timedelta(hours=2)
+    assert next_free(due.send_at, blocked("Papua", "Asia/Jayapura")) <= due.send_at + timedelta(minutes=30)
+    free = schedule(occasion="ramadan", days=3, time="18:00", avoid_prayer=False)
+    assert blocked_around(free, due, known_at=known)("DKI Jakarta", "Asia/Jakarta") == []
+
+
+def test_a_local_hour_is_waited_for_in_each_zone() -> None:
+    plan = schedule(occasion="date", date="2026-12-24", time="09:00", local=True)
+    known = datetime(2026, 12, 1, tzinfo=WIB)
+    due = due_occurrence(plan, known)
+    blocked = blocked_around(plan, due, known_at=known)
+    for zone in ("Asia/Jayapura", "Asia/Makassar", "Asia/Jakarta", "Europe/Amsterdam"):
+        sent = next_free(due.send_at, blocked(None, zone)).astimezone(ZoneInfo(zone))
+        assert (sent.date(), sent.hour) == (date(2026, 12, 24), 9)
+
+
+def test_nothing_goes_to_bali_on_nyepi() -> None:
+    plan = schedule(occasion="nyepi", time="10:00")
+    known = datetime(2026, 3, 1, tzinfo=WIB)
+    due = due_occurrence(plan, known)
+    sent = next_free(due.send_at, blocked_around(plan, due, known_at=known)("Bali", "Asia/Makassar"))
+    assert sent == datetime(2026, 3, 20, 6, tzinfo=ZoneInfo("Asia/Makassar"))
 
 
 @pytest.mark.parametrize(
@@ -222,9 +253,7 @@ def test_an_instant_without_a_zone_is_refused() -> None:
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(
-        ["harbolnas", "double_day", "ramadan", "lebaran", "idul_adha", "payday", "birthday", "always"]
-    ),
+    st.sampled_from(["harbolnas", "double_day", "ramadan", "lebaran", "idul_adha", "payday", "birthday", "always"]),
     st.integers(-180, 180),
     st.datetimes(datetime(2015, 1, 1), datetime(2060, 1, 1)),  # noqa: DTZ001
 )
