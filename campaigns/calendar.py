@@ -282,18 +282,3 @@ def local_instant(schedule: Schedule, occurrence: Occurrence, zone: str) -> date
         return occurrence.send_at
     hour = occurrence.send_at.astimezone(ZoneInfo(schedule.zone)).time()
     return max(occurrence.send_at, datetime.combine(occurrence.day, hour, ZoneInfo(zone)).astimezone(UTC))
-
-
-def birthday_on(birth: date, year: int, leap_day: str | None = None) -> date:
-    """The birthday in a year. 29 February is on 28 February in other years, or with leap_day march on 1 March."""
-    if (birth.month, birth.day) != (2, 29) or calendar.isleap(year):
-        return birth.replace(year=year)
-    return date(year, 3, 1) if leap_day == "march" else date(year, 2, 28)
-
-
-def birthdays_on(day: date, leap_day: str | None = None) -> list[tuple[int, int]]:
-    """(month, day) of the births whose birthday a day is."""
-    found = [(day.month, day.day)]
-    if not calendar.isleap(day.year) and (day.month, day.day) == ((3, 1) if leap_day == "march" else (2, 28)):
-        found.append((2, 29))
-    return found

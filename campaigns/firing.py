@@ -1,5 +1,5 @@
-"""A campaign as it is on the day of one firing: the phase's offers and words, whom the day concerns, what the stock and
-the couriers still allow. What decides then reads one plain campaign."""
+"""A campaign as it is on the day of one firing: the phase's offers and words, what the stock and the couriers still
+allow. What decides then reads one plain campaign."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from campaigns.calendar import Occurrence, birthdays_on
+from campaigns.calendar import Occurrence
 from campaigns.offer import Offer, Quota
 from campaigns.scope import scope_matrix
 from campaigns.spec import Campaign, Content, LastOrder, Wording
@@ -35,7 +35,6 @@ def campaign_at(campaign: Campaign, occurrence: Occurrence, items: pa.Table | No
     return campaign.model_copy(
         update={
             "offers": tuple(offers),
-            "audience": both(campaign.audience, concerned(campaign, occurrence.occasion_day)),
             "fallback": campaign.fallback if campaign.fallback in kept else None,
             "budgets": {funder: limit for funder, limit in campaign.budgets.items() if funder in funders},
         }
@@ -48,14 +47,6 @@ NOBODY = "FALSE"
 def both(one: str | None, other: str | None) -> str | None:
     """The predicate that holds where both do; null holds everywhere."""
     return f"({one}) AND ({other})" if one and other else one or other
-
-
-def concerned(campaign: Campaign, day: date) -> str | None:
-    """Whom a day concerns, as a predicate: those whose birthday it is."""
-    if campaign.schedule.occasion != "birthday":
-        return None
-    days = birthdays_on(day, campaign.schedule.leap_day)
-    return " OR ".join(f"(MONTH(birth_date) = {month} AND DAY(birth_date) = {number})" for month, number in days)
 
 
 def in_phase(campaign: Campaign, phase: str) -> Campaign:

@@ -9,8 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.calendar import (
-    birthday_on,
-    birthdays_on,
     blocked_around,
     due_occurrence,
     occurrence_instant,
@@ -131,27 +129,6 @@ def test_nothing_goes_to_bali_on_nyepi() -> None:
     due = due_occurrence(plan, known)
     sent = next_free(due.send_at, blocked_around(plan, due, known_at=known)("Bali", "Asia/Makassar"))
     assert sent == datetime(2026, 3, 20, 6, tzinfo=ZoneInfo("Asia/Makassar"))
-
-
-@pytest.mark.parametrize(
-    ("year", "leap_day", "day"),
-    [
-        (2024, None, date(2024, 2, 29)),
-        (2025, None, date(2025, 2, 28)),
-        (2025, "march", date(2025, 3, 1)),
-        (2100, None, date(2100, 2, 28)),
-    ],
-)
-def test_a_birthday_on_29_february_is_kept_every_year(year: int, leap_day: str | None, day: date) -> None:
-    assert birthday_on(date(2000, 2, 29), year, leap_day) == day
-    assert (2, 29) in birthdays_on(day, leap_day)
-
-
-@given(st.dates(date(1920, 1, 1), date(2020, 12, 31)), st.integers(2021, 2100), st.sampled_from([None, "march"]))
-def test_everybody_has_one_birthday_a_year(birth: date, year: int, leap_day: str | None) -> None:
-    days = [date(year, 1, 1) + timedelta(days=n) for n in range(366)]
-    kept = [day for day in days if day.year == year and (birth.month, birth.day) in birthdays_on(day, leap_day)]
-    assert kept == [birthday_on(birth, year, leap_day)]
 
 
 def test_harbolnas_is_12_december_at_midnight_in_jakarta_decided_a_week_before() -> None:

@@ -1,14 +1,13 @@
-"""A campaign on the day of one firing: its phase, its people, what couriers and stock still allow, when offers end."""
+"""A campaign on the day of one firing: its phase, what couriers and stock still allow, when offers end."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import duckdb
 import pyarrow as pa
 import pytest
 
-from campaigns.calendar import Occurrence, due_occurrence, occurrences
+from campaigns.calendar import Occurrence, occurrences
 from campaigns.firing import campaign_at, greets, in_phase, offer_ends
 from campaigns.hijri import Announcement, Moon
 from campaigns.rendering import check_content
@@ -154,48 +153,3 @@ def test_a_restock_reaches_no_more_people_than_units_times_a_factor(stock: int |
 def test_a_quota_below_what_the_stock_allows_stays() -> None:
     text = campaign("valid: {hours: 3}", "per_unit: 10\n    quota: {sent: 4}")
     assert campaign_at(text, sent_on("03-09", "thr"), items(7)).offer("pulsa").quota.limit == 4
-
-
-# --- birthdays -------------------------------------------------------------------------------------------------------
-
-BIRTHDAY = """\
-id: ultah
-name: Selamat ulang tahun
-schedule: {occasion: birthday, time: "00:00", local: true}
-window_days: 7
-control: {share: 0}
-channels: {push: {capacity: 10, placements: {push: 1}}}
-offers: []
-content: {id: {push_title: Selamat, push_body: "{{ customer.called }}"}}
-"""
-
-
-def celebrating(as_of: datetime, births: dict[str, date], **schedule: str) -> list[str]:
-    text = BIRTHDAY.replace("local: true", ", ".join(["local: true", *(f"{k}: {v}" for k, v in schedule.items())]))
-    plan = load_campaign(Path("ultah.yaml"), text)
-    today = campaign_at(plan, due_occurrence(plan.schedule, as_of))
-    people = pa.table({"customer_id": list(births), "birth_date": list(births.values())})  # noqa: F841 - DuckDB reads it
-    found = duckdb.sql(f"SELECT customer_id FROM people WHERE {today.audience} ORDER BY customer_id").fetchall()
-    return [name for (name,) in found]
-
-
-BORN = {"a": date(1990, 3, 1), "b": date(1988, 2, 29), "c": date(1991, 2, 28), "d": date(1985, 12, 31)}
-
-
-@pytest.mark.parametrize(
-    ("today", "schedule", "names"),
-    [
-        (datetime(2026, 2, 27, 22, tzinfo=WIB), {}, ["b", "c"]),  # midnight of 28 February in Papua
-        (datetime(2026, 2, 27, 22, tzinfo=WIB), {"leap_day": "march"}, ["c"]),
-        (datetime(2026, 2, 28, 22, tzinfo=WIB), {}, ["a"]),
-        (datetime(2026, 2, 28, 22, tzinfo=WIB), {"leap_day": "march"}, ["a", "b"]),
-        (datetime(2028, 2, 28, 22, tzinfo=WIB), {}, ["b"]),
-        (datetime(2026, 12, 30, 21, 59, tzinfo=WIB), {}, ["d"]),
-        (datetime(2026, 12, 30, 22, 0, tzinfo=WIB), {}, ["d"]),
-        (datetime(2026, 12, 30, 22, 1, tzinfo=WIB), {}, []),  # Papua's New Year's Eve has begun
-    ],
-)
-def test_each_day_is_for_those_whose_birthday_it_is(
-    today: datetime, schedule: dict[str, str], names: list[str]
-) -> None:
-    assert celebrating(today, BORN, **schedule) == names
