@@ -105,20 +105,21 @@ def select_audience(
     contracts (campaigns.tables); facts of as_of or later are not seen, but for contacts that are planned.
 
     assume_consent: channels on which no word about consent is a yes. send_at: the occurrence's; as_of if None.
-    birthday_ahead: days from sending to the birthday that a campaign of occasion birthday is for. blocked: windows of a
-    place in which nothing is sent. segments: of the customers; needed where a predicate speaks of them. ghosts:
-    contacts that controls would have had. responses: what recipients did. memory: see open_sandbox.
+    birthday_ahead: days from sending to the birthday that a campaign of occasion birthday is for, on the customer's own
+    day of sending. blocked: windows of a place in which nothing is sent. segments: of the customers; needed where a
+    predicate speaks of them. ghosts: contacts that controls would have had. responses: what recipients did. memory: see
+    open_sandbox.
     Raises InputError for a customer who is there twice, CampaignError if the audience's predicate fails on the data.
     """
     send_at = send_at or as_of
     with open_sandbox(campaign.schedule.timezone, memory=memory) as connection:
         _register_people(connection, customers, segments, as_of)
-        connection.register("consents", _rows(consents, CONSENTS))
-        connection.register("service_cases", _rows(service_cases, SERVICE_CASES))
-        connection.register("silences", _rows(silences, SILENCES))
-        connection.register("contacts", _rows(contacts, CONTACTS))
-        connection.register("ghosts", _rows(ghosts, CONTACTS))
-        connection.register("responses", _rows(responses, RESPONSES))
+        connection.register("consents", rows_of(consents, CONSENTS))
+        connection.register("service_cases", rows_of(service_cases, SERVICE_CASES))
+        connection.register("silences", rows_of(silences, SILENCES))
+        connection.register("contacts", rows_of(contacts, CONTACTS))
+        connection.register("ghosts", rows_of(ghosts, CONTACTS))
+        connection.register("responses", rows_of(responses, RESPONSES))
         connection.register("test_accounts", pa.table({"customer_id": pa.array(controls.test_accounts, pa.string())}))
         _make_places(connection, campaign, policy, send_at, blocked)
         _make_wanted(connection, campaign, birthday_ahead)
@@ -215,7 +216,7 @@ def check_audience(campaign: Campaign, customers: Rows, *, as_of: datetime, segm
 # --- customers -------------------------------------------------------------------------------------------------------
 
 
-def _rows(rows: Rows | None, contract: Table) -> Rows:
+def rows_of(rows: Rows | None, contract: Table) -> Rows:
     if rows is None:
         return contract.schema.empty_table()
     return conform(rows, contract) if isinstance(rows, pa.Table) else rows
@@ -227,8 +228,8 @@ def _register_people(
     """Makes the view known: customers who joined before as_of, or at a time that is not known, with their segments."""
     if as_of.tzinfo is None:
         raise InputError(f"as-of instant {as_of}: expected a time zone, such as {as_of.isoformat()}+07:00")
-    connection.register("customers", _rows(customers, CUSTOMERS))
-    connection.register("segments", _rows(segments, SEGMENTS))
+    connection.register("customers", rows_of(customers, CUSTOMERS))
+    connection.register("segments", rows_of(segments, SEGMENTS))
     connection.execute(
         f"""CREATE TEMP VIEW known AS
         SELECT customers.*, segments.* EXCLUDE (customer_id),
@@ -294,15 +295,14 @@ def _make_wanted(connection: duckdb.DuckDBPyConnection, campaign: Campaign, birt
     wanted = "true"
     if campaign.audience:
         wanted = f"({check_predicate(campaign.audience, PEOPLE.names)}) IS TRUE"
-    leap_day = campaign.schedule.leap_day
     if campaign.schedule.occasion == "birthday":
-        base = f"(today + {birthday_ahead})"
-        wanted += f" AND coalesce({_birthday(base, leap_day)} = {base}, false)"
+        day = f"(today + {birthday_ahead})"
+        wanted += f" AND coalesce({_birthday(day, campaign.schedule.leap_day)} = {day}, false)"
     slots = ", ".join(f"{channel}{when}" for channel in CHANNELS for when in _WHEN)
     with _faults_named(campaign, [campaign.audience]):
         connection.execute(
             rf"""CREATE TEMP TABLE seen AS
-            WITH people AS ({_seen(leap_day)})
+            WITH people AS ({_seen(campaign.schedule.leap_day)})
             SELECT customer_id, coalesce(person_id, customer_id) AS person_id, {wanted} AS wanted, zone, age,
                 lower(trim(city)) AS city,
                 coalesce(regexp_full_match(email, '[^@\s\pC]+@[^@\s\pC]+'), false) AS has_email,
