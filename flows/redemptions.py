@@ -20,8 +20,14 @@ from recsys.tables import INSTANT
 
 REDEEMED, VOUCHER = "redeemed", "voucher"  # kinds of feedback and of events
 SLICE = "redemptions"
-MEASURES = {"ndcg@10": metrics.ndcg, "recall@10": metrics.recall, "hit_rate@10": metrics.hit_rate, "mrr@10": metrics.mrr}
+MEASURES = {
+    "ndcg@10": metrics.ndcg,
+    "recall@10": metrics.recall,
+    "hit_rate@10": metrics.hit_rate,
+    "mrr@10": metrics.mrr,
+}
 K = 10
+LEAD = f"ndcg@{K}"
 HALF_LIFE = 364.0  # days; a liking for a brand lasts longer than a larder
 DECAY = 91.0  # days, of the decayed counts that are compared with
 SIZE_POWER = 0.2  # of the scope, by which counts over size divides
@@ -72,7 +78,9 @@ def make_trials(facts: Facts) -> list[Trial]:
     if not (facts.past_offers.num_rows and facts.feedback.num_rows and facts.purchases.num_rows):
         return []
     first = pc.min(facts.purchases["occurred_at"]).as_py()
-    taken = facts.feedback.filter(pc.and_(facts.feedback["offer_id"].is_valid(), facts.feedback["customer_id"].is_valid()))
+    taken = facts.feedback.filter(
+        pc.and_(facts.feedback["offer_id"].is_valid(), facts.feedback["customer_id"].is_valid())
+    )
     starts = facts.past_offers.group_by("campaign_id").aggregate([("starts_at", "min"), ("offer_id", "count_distinct")])
     made = []
     for row in starts.sort_by([("starts_at_min", "ascending"), ("campaign_id", "ascending")]).to_pylist():
@@ -84,21 +92,20 @@ def make_trials(facts: Facts) -> list[Trial]:
 
 def _trial(facts: Facts, campaign_id: str, start: datetime, own: pa.Table, taken: pa.Table) -> Trial:
     matrix = build_matrix(facts.purchases, start, half_life_days=HALF_LIFE, cap=np.inf)
-    counted = build_matrix(facts.purchases, start, half_life_days=None, cap=np.inf)
-    decayed = build_matrix(facts.purchases, start, half_life_days=DECAY, cap=np.inf)
     of_campaign = facts.past_offers.filter(pc.equal(facts.past_offers["campaign_id"], campaign_id))
     offers = of_campaign["offer_id"].unique().sort()
     scopes = _scopes(of_campaign, offers, matrix.items)
     people = own["customer_id"].unique().sort()
     rows = matrix.customer_rows(people)
-    counts = (_own(counted.matrix, rows) @ scopes).toarray()
+    theirs = facts.purchases.filter(pc.is_in(facts.purchases["customer_id"], value_set=people))
+    counts, decayed = (_in_scopes(theirs, start, half_life, people, of_campaign, offers) for half_life in (None, DECAY))
     size = np.bincount(pc.index_in(of_campaign["offer_id"], value_set=offers).to_numpy(), minlength=len(offers))
     return Trial(
         campaign_id,
         start,
         {
             COUNTS: counts,
-            "decayed counts": (_own(decayed.matrix, rows) @ scopes).toarray(),
+            "decayed counts": decayed,
             f"counts / size^{SIZE_POWER}": counts / size**SIZE_POWER,
         },
         offer_features(
@@ -113,9 +120,15 @@ def _trial(facts: Facts, campaign_id: str, start: datetime, own: pa.Table, taken
     )
 
 
-def _own(orders: csr_matrix, rows: NDArray[np.integer]) -> csr_matrix:
-    """The rows of the matrix; row -1, a customer without history, is empty."""
-    return csr_matrix(orders[np.maximum(rows, 0)].multiply((rows >= 0)[:, None]))
+def _in_scopes(
+    purchases: pa.Table, start: datetime, half_life: float | None, people: pa.Array, lines: pa.Table, offers: pa.Array
+) -> NDArray[np.float64]:
+    """The people's orders of the items of each scope before the start: [people × offers]."""
+    matrix = build_matrix(purchases, start, half_life_days=half_life, cap=np.inf)
+    found = np.zeros((len(people), len(offers)))
+    rows = matrix.customer_rows(people)
+    found[rows >= 0] = (matrix.matrix[rows[rows >= 0]] @ _scopes(lines, offers, matrix.items)).toarray()
+    return found
 
 
 def _scopes(lines: pa.Table, offers: pa.Array, items: pa.Array) -> csr_matrix:
@@ -145,7 +158,8 @@ def _vouchers(facts: Facts, start: datetime, matrix: InteractionMatrix) -> NDArr
     item = matrix.item_rows(used["item_id"])
     age = (start.timestamp() * 1e6 - used["at"].cast(pa.int64()).to_numpy()) / 86_400e6
     known = item >= 0
-    return np.bincount(item[known], np.exp2(-age[known] / HALF_LIFE), minlength=len(matrix.items))
+    weights = np.exp2(-age[known] / HALF_LIFE)
+    return np.bincount(item[known], weights, minlength=len(matrix.items)).astype(np.float64)
 
 
 def _redeemed_before(
@@ -153,9 +167,7 @@ def _redeemed_before(
 ) -> csr_matrix:
     """Redemptions before the start, as far as their offers overlap with each of these: [people × offers]."""
     before = taken.filter(
-        pc.and_(
-            pc.less(taken["at"], pa.scalar(start, INSTANT)), pc.is_in(taken["customer_id"], value_set=people)
-        )
+        pc.and_(pc.less(taken["at"], pa.scalar(start, INSTANT)), pc.is_in(taken["customer_id"], value_set=people))
     )
     earlier = facts.past_offers.filter(pc.is_in(facts.past_offers["campaign_id"], before["campaign_id"].unique()))
     named = earlier.set_column(earlier.schema.get_field_index("offer_id"), "offer_id", _names(earlier))
@@ -217,7 +229,15 @@ def _rows(values: Mapping[tuple[str, str], NDArray[np.float64]], seed: int) -> l
     low, high = metrics.interval(table, seed)
     figures = zip(values, table.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True)
     return [
-        {"model": name, "slice": SLICE, "metric": m, "mean": mean, "low": at_least, "high": at_most, "customers": len(table)}
+        {
+            "model": name,
+            "slice": SLICE,
+            "metric": m,
+            "mean": mean,
+            "low": at_least,
+            "high": at_most,
+            "customers": len(table),
+        }
         for (name, m), mean, at_least, at_most in figures
     ]
 
@@ -237,8 +257,16 @@ def judge_redemptions(facts: Facts, seed: int) -> dict[str, Any] | None:
             "starts_at": trial.starts_at.isoformat(),
             "offers": trial.redeemed_at.shape[1],
             "customers": len(trial.redeemed_at),
-            "ndcg@10": {name: float(value.mean()) for (name, m), value in found.items() if m == "ndcg@10"},
+            LEAD: {name: float(value.mean()) for (name, m), value in found.items() if m == LEAD},
         }
         for trial, found in zip(trials, values, strict=True)
     ]
     return {**summary(values, seed), "campaigns": campaigns}
+
+
+def with_redemptions(evaluation: dict[str, Any], judged: dict[str, Any] | None) -> dict[str, Any]:
+    """An evaluation of recsys.evaluation with the rows of redemptions, as one more slice, and their campaigns."""
+    if judged is None:
+        return evaluation
+    together = {key: [*evaluation[key], *judged[key]] for key in ("rows", "differences")}
+    return {**evaluation, **together, "campaigns": judged["campaigns"]}

@@ -19,6 +19,7 @@ from scipy.sparse import csr_matrix
 from flows.champion import Champion, load_champion, publish_champion
 from flows.instants import flow_instant
 from flows.recommend import publish_recommendations
+from flows.redemptions import judge_redemptions, read_facts, with_redemptions
 from flows.settings import Settings, Train, load_settings, window
 from flows.workspace import RunError, Workspace, open_workspace, read_table, table_digest
 from recsys.artifact import ArtifactError, not_finite
@@ -107,10 +108,13 @@ def train_models(workspace: Workspace, settings: Settings, as_of: datetime) -> d
 def evaluate_models(workspace: Workspace, settings: Settings, as_of: datetime) -> dict[str, Any]:
     """How every model, and the one that serves, would have ranked the last window before as_of; changes nothing.
 
-    Returns what recsys.evaluation.evaluate does. Raises InputError if there is too little to judge by.
+    Returns what recsys.evaluation.evaluate does; where past offers and their redemptions are known, with rows of how
+    well these were ranked as well, see flows.redemptions. Raises InputError if there is too little to judge by.
     """
     as_of = _whole_seconds(as_of)
-    return _try(workspace, settings, read_table(workspace, "purchases", as_of=as_of), as_of).evaluation
+    evaluation = _try(workspace, settings, read_table(workspace, "purchases", as_of=as_of), as_of).evaluation
+    log.info("judging past offers by who redeemed them")
+    return with_redemptions(evaluation, judge_redemptions(read_facts(workspace, as_of), settings.train.seed))
 
 
 def _try(workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: datetime) -> Trial:

@@ -12,6 +12,7 @@ Result = Mapping[str, Any]
 
 COUNTS = ("left_out", "accepted", "duplicate", "quarantined")
 ALWAYS = "accepted"
+REDEMPTIONS = "redemptions"  # the slice that is not of held-out purchases
 
 
 def show_accounting(summary: Result) -> None:
@@ -36,15 +37,17 @@ def show_evaluation(evaluation: Result) -> None:
     """A table for each slice: every model by every metric, with the 95% interval of the deciding one."""
     measured = {(row["slice"], row["model"], row["metric"]): row for row in evaluation["rows"]}
     lead = evaluation["metric"]
-    metrics = sorted({metric for _, _, metric in measured}, key=lambda metric: (metric != lead, metric))
-    header = ["model", lead, "95%", *(metric.partition("@")[0].replace("_", " ") for metric in metrics[1:])]
     for part in dict.fromkeys(part for part, _, _ in measured):
+        own = [(model, metric) for slice_, model, metric in measured if slice_ == part]
+        metrics = sorted({metric for _, metric in own}, key=lambda metric: (metric != lead, metric))
+        header = ["model", metrics[0], "95%", *(metric.partition("@")[0].replace("_", " ") for metric in metrics[1:])]
         rows = []
-        for model in dict.fromkeys(model for _, model, _ in measured):
+        for model in dict.fromkeys(model for model, _ in own):
             best, *others = (measured[part, model, metric] for metric in metrics)
             interval = f"{number(best['low'])}–{number(best['high'])}"
             rows.append([model, number(best["mean"]), interval, *(other["mean"] for other in others)])
-        show(f"{part}, held out since {evaluation['cut']}", header, rows)
+        since = f"held out since {evaluation['cut']}"
+        show(f"{part}, {since if part != REDEMPTIONS else 'of past campaigns, each as of its start'}", header, rows)
 
 
 def show_status(status: Result) -> None:
@@ -156,6 +159,31 @@ def show_campaigns(campaigns: Sequence[Result]) -> None:
 def show_checked(checked: Sequence[Result]) -> None:
     for campaign in checked:
         show(campaign["campaign"], ("", "customers"), campaign["funnel"])
+        out.print(effect_words(campaign["effect"]), soft_wrap=True)
+
+
+def show_audience(counts: Result) -> None:
+    """Each step of the funnel and who is left after it, down to the two arms."""
+    rows, left = [], 0
+    for step, customers in counts["funnel"]:
+        left = customers if step == "customers" else left - customers
+        rows.append([step, customers, "" if step == "treatment" else left])
+    show(f"{counts['campaign']}, occurrence {counts['occurrence']}", ("", "customers", "left"), rows)
+    reached = ", ".join(f"{number(people)} by {channel}" for channel, people in counts["channels"].items())
+    out.print(f"Both arms may be reached: {reached}.", soft_wrap=True)
+    out.print(effect_words(counts["effect"]), soft_wrap=True)
+
+
+def effect_words(effect: Result) -> str:
+    lift, rate = effect["smallest_lift"], effect["rate"]
+    groups = f"{number(effect['treated'])} treated and {number(effect['controls'])} controls"
+    if lift is None:
+        return f"With {groups} no effect can be seen; a larger audience or control.share would show one."
+    relative = f", {percent(lift / rate)} more than anyway" if rate else ""
+    return (
+        f"With {groups}, of whom {percent(rate)} buy within {effect['days']} days anyway, a rise by "
+        f"{number(100 * lift)} points{relative} is seen in 4 of 5 cases (5% two-sided); a smaller one may be missed."
+    )
 
 
 def show_explanation(explanation: Result) -> None:

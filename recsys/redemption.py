@@ -1,6 +1,6 @@
 """Which of a campaign's offers a customer will redeem, learned from campaigns before it.
 
-A redemption is not a purchase: what everybody buys is bought without an offer in mind, and offers are chosen for people.
+A redemption is not a purchase: what everybody buys is bought without an offer in mind, and offers are made for some.
 So an offer ranks by how much more the customer buys of its scope than people do, by what else they buy of its kind, and
 by how often such items, and such offers, were taken up before. Each is one logarithm; a score is their weighted sum.
 """
@@ -15,12 +15,13 @@ from scipy.sparse import csr_matrix
 Floats = NDArray[np.float64]
 
 FEATURES = ("bought", "common", "kindred", "vouchers", "redeemed")
-# What to believe before there is a campaign to learn from: buyers in proportion to what they buy, much of what is common
-# to all taken off (as with the term and document frequencies of text search), and a little of the rest.
+# What to believe before there is a campaign to learn from: people redeem in proportion to what they buy, less where
+# everybody buys it (as words count in text search by term and document frequency), and a little of the rest.
 PRIOR = (1.0, -0.35, 0.25, 0.2, 0.2)
 CERTAINTY = 20.0  # how many customers' redemptions the prior weighs about as much as
 STRAY = 0.5  # the share of redemptions that no history explains; without it these few would bend all the weights
 NEAR = 0.1  # of the mean: what is added to a customer's own orders, so that who never bought can be ranked too
+PSEUDO_ORDERS = 5.0  # at the voucher rate of all, added to a scope's orders
 LEAST = 0.02  # of the average scope's mean orders: the same for scopes that hardly anybody buys
 
 
@@ -77,9 +78,6 @@ def offer_features(
     return found
 
 
-PSEUDO_ORDERS = 5.0  # at the rate of all, added to a scope's orders
-
-
 def _kindred(own: csr_matrix, sold: Floats, scopes: csr_matrix, kinds: csr_matrix) -> Floats:
     """Orders of the scope's kinds, each in the share that it has of the scope's orders; as a logarithm."""
     weight = csr_matrix(scopes.multiply(sold[:, None] + 1e-3))  # an item that nobody bought has a kind as well
@@ -91,13 +89,13 @@ def _kindred(own: csr_matrix, sold: Floats, scopes: csr_matrix, kinds: csr_matri
 
 
 def fit_weights(
-    trials: Sequence[tuple[Floats, NDArray[np.floating]]], prior: Sequence[float] = PRIOR, certainty: float = CERTAINTY
+    trials: Sequence[tuple[Floats, NDArray[np.bool_]]], prior: Sequence[float] = PRIOR, certainty: float = CERTAINTY
 ) -> Floats:
-    """The weight of each feature, from (features [n × offers × k], redeemed [n × offers] of 0/1) of campaigns before.
+    """The weight of each feature, from (features [n × offers × k], redeemed [n × offers]) of campaigns before.
 
-    Which offer a customer redeems is taken as a choice among the campaign's: softmax of the scores, or with chance STRAY
-    any of them alike. Somebody who redeems r offers counts √r times. The penalty certainty·|w − prior|² keeps the prior
-    where there is little to learn from. Without trials the prior itself.
+    Which offer a customer redeems is taken as a choice among the campaign's: by softmax of the scores or, with chance
+    STRAY, any of them alike. Somebody who redeems r offers counts √r times. The penalty certainty·|w − prior|² keeps
+    the prior where there is little to learn from; without trials it is the prior itself.
     """
     start = np.asarray(prior, np.float64)
     chosen = [(features, redeemed) for features, redeemed in trials if redeemed.any() and redeemed.shape[1] > 1]
