@@ -1,0 +1,58 @@
+"""The durable record of what was claimed, sent and spent, and of who said no."""
+
+from campaigns.ledger.claims import Claim, Outcome, claim, mark, next_turn, recover, renew, settle
+from campaigns.ledger.planning import (
+    MILLIONTHS,
+    Account,
+    Firing,
+    change,
+    counts,
+    finish,
+    plan,
+    state_of,
+)
+from campaigns.ledger.refusals import (
+    address_hash,
+    opt_in,
+    opt_out,
+    opted_out,
+    pause_offer,
+    paused_offers,
+    resume_offer,
+    suppress,
+    suppressed,
+    take_event,
+)
+from campaigns.ledger.store import Ledger, LedgerError, open_ledger
+
+__all__ = [
+    "MILLIONTHS",
+    "Account",
+    "Claim",
+    "Firing",
+    "Ledger",
+    "LedgerError",
+    "Outcome",
+    "address_hash",
+    "change",
+    "claim",
+    "counts",
+    "finish",
+    "mark",
+    "next_turn",
+    "open_ledger",
+    "opt_in",
+    "opt_out",
+    "opted_out",
+    "pause_offer",
+    "paused_offers",
+    "plan",
+    "recover",
+    "renew",
+    "resume_offer",
+    "settle",
+    "state_of",
+    "suppress",
+    "suppressed",
+    "take_event",
+]

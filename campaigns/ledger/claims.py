@@ -1,0 +1,304 @@
+"""How a message is sent at most once: claimed under a lease, marked before the first byte leaves, and settled.
+
+claim    pending → claimed   one durable commit for a group; what is refused meanwhile is skipped, budgets are reserved
+mark     claimed → writing   just before DATA or the HTTP write; outlives a killed process
+settle   → sent, bounced …   one durable commit for a group
+recover  of a sender whose lease has run out: what it had marked may have left, so it becomes `unknown` and stays so
+         (or is tried again, where the campaign says `retry`); what it had not marked goes back to pending
+
+Each claim raises the message's fence. A sender that was presumed dead and comes back finds another fence, or another
+state, and sends nothing.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
+
+from campaigns.failpoints import failpoint
+from campaigns.ledger.planning import occurrence_is
+from campaigns.ledger.schema import (
+    ACCOUNTS,
+    CLAIMED,
+    EXPIRED,
+    HELD,
+    MESSAGES,
+    OCCURRENCES,
+    OPT_OUTS,
+    PAUSED_OFFERS,
+    PENDING,
+    RUNNING,
+    SENT,
+    SKIPPED,
+    UNKNOWN,
+    WRITING,
+)
+from campaigns.ledger.store import Ledger, epoch, milliseconds
+
+PAUSE = timedelta(minutes=1)  # until a message with a paused offer is looked at again
+OPTED_OUT, LATE = "opted out", "past send_before"
+
+
+# Built once: this is done for every message.
+_OWN = and_(MESSAGES.c.message_id == bindparam("own_id"), MESSAGES.c.fence == bindparam("own_fence"))
+_MARK = update(MESSAGES).where(_OWN, MESSAGES.c.state == CLAIMED).values(state=WRITING, changed_at=bindparam("stamp"))
+_RENEW = update(MESSAGES).where(_OWN, MESSAGES.c.state.in_(HELD)).values(lease_until=bindparam("until"))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A message that is this sender's to send until the lease ends. fence: to be shown with whatever is done to it."""
+
+    message_id: str
+    customer_id: str
+    person_id: str
+    channel: str
+    domain: str
+    offers: tuple[str, ...]
+    send_before: int
+    attempts: int
+    fence: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a claimed message: SENT, BOUNCED, UNKNOWN, SKIPPED, FAILED, or PENDING to try again at due_at."""
+
+    message_id: str
+    fence: int
+    state: str
+    reason: str | None = None
+    detail: str | None = None
+    provider_id: str | None = None
+    due_at: datetime | None = None
+
+
+def claim(
+    ledger: Ledger,
+    campaign_id: str,
+    occurrence: str,
+    channel: str,
+    sender: str,
+    most: int,
+    now: datetime,
+    lease: timedelta,
+) -> list[Claim]:
+    """At most so many messages that are due, in order of their turn; none unless the occurrence is running.
+
+    On the way those past their deadline expire, those of people who opted out are skipped, and so are those that an
+    account has no room for.
+    """
+    stamp = milliseconds(now)
+    with ledger.writing() as connection:
+        mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
+        if connection.execute(select(OCCURRENCES.c.state).where(mine)).scalar() != RUNNING:
+            return []
+        failpoint("claim.running")
+        here = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.channel == channel)
+        due = and_(here, MESSAGES.c.state == PENDING, MESSAGES.c.due_at <= stamp)
+        query = select(MESSAGES).where(due).order_by(MESSAGES.c.due_at, MESSAGES.c.message_id).limit(most)
+        query = query.with_for_update(skip_locked=True) if ledger.postgresql else query
+        rows = connection.execute(query).all()
+        if any(row.send_before <= stamp for row in rows):
+            late = and_(here, MESSAGES.c.state == PENDING, MESSAGES.c.send_before <= stamp)
+            connection.execute(update(MESSAGES).where(late).values(state=EXPIRED, reason=LATE, changed_at=stamp))
+            failpoint("claim.expired")
+            rows = connection.execute(query).all()
+        if not rows:
+            return []
+        rows = _without_opted_out(connection, rows, channel, stamp)
+        rows = _without_paused(connection, rows, campaign_id, stamp)
+        failpoint("claim.refused")
+        rows = _with_room(connection, rows, stamp)
+        failpoint("claim.reserved")
+        values = {
+            "state": CLAIMED,
+            "sender": sender,
+            "fence": MESSAGES.c.fence + 1,
+            "attempts": MESSAGES.c.attempts + 1,
+            "epoch": epoch(connection),
+            "lease_until": milliseconds(now + lease),
+            "changed_at": stamp,
+        }
+        _change(connection, rows, values)
+        failpoint("claim.taken")
+    return [
+        Claim(
+            row.message_id,
+            row.customer_id,
+            row.person_id,
+            row.channel,
+            row.domain,
+            tuple(json.loads(row.offers)),
+            row.send_before,
+            row.attempts + 1,
+            row.fence + 1,
+        )
+        for row in rows
+    ]
+
+
+def mark(ledger: Ledger, claimed: Claim, now: datetime) -> bool:
+    """Says that from here on the message may have left; False if it is no longer this sender's: send nothing then."""
+    failpoint("mark.before")
+    own = {"own_id": claimed.message_id, "own_fence": claimed.fence, "stamp": milliseconds(now)}
+    with ledger.marking() as connection:
+        changed = connection.execute(_MARK, own).rowcount
+    failpoint("mark.after")
+    return changed == 1
+
+
+def renew(ledger: Ledger, claims: Sequence[Claim], now: datetime, lease: timedelta) -> None:
+    """Gives more time to a slow sender that is still at work; what is no longer its own stays as it is."""
+    failpoint("renew.before")
+    until = milliseconds(now + lease)
+    with ledger.marking() as connection:
+        for one in claims:
+            connection.execute(_RENEW, {"own_id": one.message_id, "own_fence": one.fence, "until": until})
+    failpoint("renew.after")
+
+
+def settle(ledger: Ledger, outcomes: Iterable[Outcome], now: datetime) -> int:
+    """Writes down what became of messages, durably; returns how many were still this sender's to say it of.
+
+    What was not sent gives back what it had reserved.
+    """
+    stamp = milliseconds(now)
+    by_id = {outcome.message_id: outcome for outcome in outcomes}
+    failpoint("settle.before")
+    with ledger.writing() as connection:
+        query = select(MESSAGES.c.message_id, MESSAGES.c.fence, MESSAGES.c.state, MESSAGES.c.uses)
+        query = query.where(MESSAGES.c.message_id.in_(sorted(by_id))).order_by(MESSAGES.c.message_id)
+        rows = connection.execute(query.with_for_update() if ledger.postgresql else query).all()
+        mine = [row for row in rows if row.fence == by_id[row.message_id].fence and row.state in (*HELD, UNKNOWN)]
+        freed: Counter[int] = Counter()
+        alike: dict[Outcome, list[Any]] = {}
+        for row in mine:
+            outcome = by_id[row.message_id]
+            alike.setdefault(replace(outcome, message_id="", fence=0), []).append(row)
+            if outcome.state not in (SENT, UNKNOWN):
+                freed.update(dict(json.loads(row.uses)))
+        for outcome, group in alike.items():
+            values = {name: getattr(outcome, name) for name in ("state", "reason", "detail", "provider_id")}
+            turn = {} if outcome.due_at is None else {"due_at": milliseconds(outcome.due_at)}
+            _change(connection, group, {**values, **turn, "changed_at": stamp})
+            failpoint("settle.some")
+        _release(connection, freed)
+        failpoint("settle.released")
+    failpoint("settle.after")
+    return len(mine)
+
+
+def recover(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) -> dict[str, int]:
+    """Takes over from senders whose lease has run out: how many messages are `pending` again, how many `unknown`."""
+    stamp = milliseconds(now)
+    with ledger.writing() as connection:
+        held = and_(
+            occurrence_is(MESSAGES, campaign_id, occurrence),
+            MESSAGES.c.state.in_(HELD),
+            MESSAGES.c.lease_until <= stamp,
+        )
+        query = select(MESSAGES).where(held).order_by(MESSAGES.c.message_id)
+        rows = connection.execute(query.with_for_update() if ledger.postgresql else query).all()
+        failpoint("recover.found")
+        if not rows:
+            return {PENDING: 0, UNKNOWN: 0}
+        mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
+        unsure = connection.execute(select(OCCURRENCES.c.unsure).where(mine)).scalar_one()
+        here = epoch(connection)
+        # After a power cut marks may be lost, so what was claimed then may have left as well.
+        doubtful = [row for row in rows if row.state == WRITING or row.epoch != here]
+        again = rows if unsure == "retry" else [row for row in rows if row.state == CLAIMED and row.epoch == here]
+        freed: Counter[int] = Counter()
+        for row in again:
+            freed.update(dict(json.loads(row.uses)))
+        _change(connection, again, {"state": PENDING, "due_at": stamp, "changed_at": stamp})
+        failpoint("recover.pending")
+        lost = [] if unsure == "retry" else doubtful
+        reason = "the sender ended between handing it over and hearing the answer"
+        _change(connection, lost, {"state": UNKNOWN, "reason": reason, "changed_at": stamp})
+        failpoint("recover.unknown")
+        _release(connection, freed)
+        failpoint("recover.released")
+    return {PENDING: len(again), UNKNOWN: len(lost)}
+
+
+def next_turn(ledger: Ledger, campaign_id: str, occurrence: str, channel: str) -> int | None:
+    """When the next message is due or the next lease ends, in milliseconds; None if nothing waits or is held."""
+    here = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.channel == channel)
+    waiting = select(MESSAGES.c.due_at).where(here, MESSAGES.c.state == PENDING).order_by(MESSAGES.c.due_at).limit(1)
+    held = select(MESSAGES.c.lease_until).where(here, MESSAGES.c.state.in_(HELD)).order_by(MESSAGES.c.lease_until)
+    with ledger.reading() as connection:
+        found = [connection.execute(query).scalar() for query in (waiting, held.limit(1))]
+    return min((at for at in found if at is not None), default=None)
+
+
+def _without_opted_out(connection: Connection, rows: Sequence[Any], channel: str, stamp: int) -> list[Any]:
+    people = sorted({row.customer_id for row in rows})
+    said_no = and_(OPT_OUTS.c.customer_id.in_(people), OPT_OUTS.c.channel.in_((channel, "all")))
+    gone = set(connection.execute(select(OPT_OUTS.c.customer_id).where(said_no)).scalars())
+    refused = [row for row in rows if row.customer_id in gone]
+    _change(connection, refused, {"state": SKIPPED, "reason": OPTED_OUT, "changed_at": stamp})
+    return [row for row in rows if row.customer_id not in gone]
+
+
+def _without_paused(connection: Connection, rows: Sequence[Any], campaign_id: str, stamp: int) -> list[Any]:
+    query = select(PAUSED_OFFERS.c.offer_id).where(PAUSED_OFFERS.c.campaign_id == campaign_id)
+    paused = set(connection.execute(query).scalars())
+    if not paused:
+        return list(rows)
+    waiting = [row for row in rows if paused & set(json.loads(row.offers))]
+    later = stamp + round(PAUSE.total_seconds() * 1000)
+    _change(connection, waiting, {"due_at": later, "reason": "offer paused", "changed_at": stamp})
+    held_back = {row.message_id for row in waiting}
+    return [row for row in rows if row.message_id not in held_back]
+
+
+def _with_room(connection: Connection, rows: Sequence[Any], stamp: int) -> list[Any]:
+    """Reserves what each message uses, in their order, and skips those that an account has no room for."""
+    wanted: list[tuple[Any, dict[int, int]]] = [(row, dict(json.loads(row.uses))) for row in rows]
+    numbers = sorted({account for _, uses in wanted for account in uses})
+    if not numbers:
+        return list(rows)
+    query = select(ACCOUNTS).where(ACCOUNTS.c.id.in_(numbers)).order_by(ACCOUNTS.c.id)
+    accounts = connection.execute(query.with_for_update() if connection.dialect.name == "postgresql" else query).all()
+    room = {account.id: account.ceiling - account.used for account in accounts if account.ceiling is not None}
+    names = {account.id: f"{account.kind} of {account.name} is used up" for account in accounts}
+    taken: Counter[int] = Counter()
+    kept: list[Any] = []
+    refused: dict[str, list[Any]] = {}
+    for row, uses in wanted:
+        full = next((account for account, use in uses.items() if account in room and use > room[account]), None)
+        if full is not None:
+            refused.setdefault(names[full], []).append(row)
+            continue
+        kept.append(row)
+        taken.update(uses)
+        for account, use in uses.items():
+            if account in room:
+                room[account] -= use
+    for account, use in sorted(taken.items()):
+        fits = or_(ACCOUNTS.c.ceiling.is_(None), ACCOUNTS.c.used + use <= ACCOUNTS.c.ceiling)
+        reserved = update(ACCOUNTS).where(ACCOUNTS.c.id == account, fits).values(used=ACCOUNTS.c.used + use)
+        if connection.execute(reserved).rowcount != 1:
+            raise RuntimeError(f"account {account} has no room for what was to be reserved")
+        failpoint("claim.account")
+    for reason, without in refused.items():
+        _change(connection, without, {"state": SKIPPED, "reason": reason, "changed_at": stamp})
+    return kept
+
+
+def _release(connection: Connection, freed: Counter[int]) -> None:
+    for account, use in sorted(freed.items()):
+        back = update(ACCOUNTS).where(ACCOUNTS.c.id == account).values(used=ACCOUNTS.c.used - use)
+        connection.execute(back)
+
+
+def _change(connection: Connection, rows: Sequence[Any], values: dict[str, Any]) -> None:
+    if rows:
+        mine = MESSAGES.c.message_id.in_(bindparam("ids", expanding=True))
+        connection.execute(update(MESSAGES).where(mine).values(values), {"ids": [row.message_id for row in rows]})
