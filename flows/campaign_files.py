@@ -1,21 +1,28 @@
 """The campaigns of a workspace, `campaigns/*.yaml`: found, listed, and checked against the data."""
 
+import csv
 from datetime import datetime
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from campaigns.audience import check_audience, select_audience
-from campaigns.calendar import due_occurrence
+import pyarrow as pa
+
+from campaigns.audience import Audience, check_audience, select_audience
+from campaigns.calendar import occurrences
+from campaigns.checking import check_file, located
+from campaigns.hijri import COLUMNS, Moon, read_announcements
 from campaigns.policy import Policy, check_claims
-from campaigns.rendering import check_content
-from campaigns.scope import check_scopes
-from campaigns.spec import Campaign, load_campaign
+from campaigns.spec import Campaign, read_campaign
 from campaigns.tables import CampaignError
 from flows.catalogue import read_items, workspace_policy
 from flows.settings import Settings
-from flows.workspace import Workspace, read_table
+from flows.workspace import Workspace, read_table, write_text
+
+CALENDAR = "calendar.csv"  # the government's announcements, beside larisma.toml
+PEOPLE = ("customers", "consents", "service_cases", "silences")
 
 
 def campaign_paths(workspace: Workspace) -> dict[str, Path]:
@@ -23,14 +30,19 @@ def campaign_paths(workspace: Workspace) -> dict[str, Path]:
     return {path.stem: path for path in sorted(workspace.campaigns.glob("*.yaml"))}
 
 
-def find_campaign(workspace: Workspace, campaign_id: str) -> Campaign:
-    """Raises CampaignError if there is no such campaign, or if its file has faults."""
+def campaign_path(workspace: Workspace, campaign_id: str) -> Path:
+    """Raises CampaignError if there is no such campaign."""
     paths = campaign_paths(workspace)
     if campaign_id not in paths:
         near = get_close_matches(campaign_id, paths, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(paths) or 'none'}"
         raise CampaignError(f"campaign {campaign_id}: not in {workspace.campaigns}; {hint}")
-    return _load(paths[campaign_id], workspace_policy(workspace))
+    return paths[campaign_id]
+
+
+def find_campaign(workspace: Workspace, campaign_id: str) -> Campaign:
+    """Raises CampaignError if there is no such campaign, or if its file has faults."""
+    return _load(campaign_path(workspace, campaign_id), workspace_policy(workspace))
 
 
 def load_campaigns(workspace: Workspace) -> list[Campaign]:
@@ -48,25 +60,53 @@ def load_campaigns(workspace: Workspace) -> list[Campaign]:
 
 def _load(path: Path, policy: Policy) -> Campaign:
     """Raises CampaignError for faults of the file, and for words that the country's rules forbid."""
-    campaign = load_campaign(path)
-    if faults := check_claims(campaign, policy):
-        raise CampaignError("\n".join(f"{path.name}: {'.'.join(map(str, place))}: {fault}" for place, fault in faults))
-    return campaign
+    reading = read_campaign(path)
+    if reading.campaign is None:
+        raise CampaignError("\n".join(reading.faults))
+    if faults := check_claims(reading.campaign, policy):
+        raise CampaignError("\n".join(reading.at(place, fault) for place, fault in faults))
+    return reading.campaign
+
+
+def workspace_moon(workspace: Workspace) -> Moon:
+    """The government's announcements in the workspace's calendar.csv, if it has one. Raises CampaignError by line."""
+    path = workspace.root / CALENDAR
+    if not path.is_file():
+        return Moon()
+    return Moon(read_announcements(path.read_text(encoding="utf-8-sig"), path.name))
+
+
+def announce(workspace: Workspace, occasion: str, day: str, source: str, decided_at: datetime) -> Path:
+    """Adds a row to calendar.csv; returns its path. Raises CampaignError for what is no announcement."""
+    path = workspace.root / CALENDAR
+    known = path.read_text(encoding="utf-8-sig") if path.is_file() else ",".join(COLUMNS) + "\n"
+    row = StringIO()
+    csv.writer(row, lineterminator="\n").writerow([occasion, day, source, decided_at.isoformat(timespec="seconds")])
+    text = known + ("" if known.endswith("\n") else "\n") + row.getvalue()
+    read_announcements(text, path.name)
+    write_text(path, text)
+    return path
 
 
 def list_campaigns(workspace: Workspace, after: datetime) -> list[dict[str, Any]]:
-    """A row for each campaign: when it is decided and sent next, in its own zone, and what it may spend."""
-    rows = []
+    """A row for each campaign: when it is decided and sent next, in its own zone, and what it may spend.
+
+    Its instants are null where it fires no more.
+    """
+    rows, moon = [], workspace_moon(workspace)
     for campaign in load_campaigns(workspace):
-        zone, coming = ZoneInfo(campaign.schedule.timezone), due_occurrence(campaign.schedule, after)
+        zone = ZoneInfo(campaign.schedule.timezone)
+        coming = next(iter(occurrences(campaign.schedule, after, 1, moon=moon)), None)
         rows.append(
             {
                 "id": campaign.id,
                 "name": campaign.name,
-                "occurrence": coming.name,
-                "send_at": coming.send_at.astimezone(zone).isoformat(timespec="minutes"),
-                "decide_at": coming.decide_at.astimezone(zone).isoformat(timespec="minutes"),
-                "estimated": coming.estimated,
+                "phase": (coming and coming.phase) or None,
+                "occurrence": coming and coming.name,
+                "send_at": coming and coming.send_at.astimezone(zone).isoformat(timespec="minutes"),
+                "decide_at": coming and coming.decide_at.astimezone(zone).isoformat(timespec="minutes"),
+                "estimated": bool(coming and coming.estimated),
+                "waiting": bool(coming and coming.waiting),
                 "offers": len(campaign.offers),
                 "budget": sum(campaign.budgets.values()),
             }
@@ -78,33 +118,40 @@ def check_campaigns(
     workspace: Workspace, settings: Settings, campaign_id: str | None, as_of: datetime
 ) -> list[dict[str, Any]]:
     """The funnel of each campaign's audience. Raises CampaignError with every fault of every file, and of its data."""
-    wanted = [find_campaign(workspace, campaign_id)] if campaign_id else load_campaigns(workspace)
-    if not wanted:
-        raise CampaignError(
-            f"{workspace.campaigns}: no campaigns; copy one here, or make a workspace with larisma init"
-        )
-    items = read_items(workspace)
-    people = [
-        read_table(workspace, name, as_of=as_of) for name in ("customers", "consents", "service_cases", "silences")
-    ]
+    paths = campaign_paths(workspace)
+    if campaign_id:
+        paths = {campaign_id: campaign_path(workspace, campaign_id)}
+    if not paths:
+        raise CampaignError(f"{workspace.campaigns}: no campaigns; make one with: larisma campaign new gajian")
+    items, policy = read_items(workspace), workspace_policy(workspace)
+    people = read_people(workspace, as_of)
     faults, checked = [], []
-    for campaign in wanted:
-        against_data = check_scopes(campaign, items) + check_audience(campaign, people[0], as_of=as_of)
-        faults += check_content(campaign) + [f"{campaign.id}.yaml: {fault}" for fault in against_data]
-        audience = select_audience(
-            campaign,
-            *people,
-            as_of=as_of,
-            control_salt=settings.control_salt,
-            assume_consent=settings.consent.assume,
-        )
-        if audience.people.num_rows == 0:
+    for path in paths.values():
+        reading, found = check_file(path, items, policy)
+        faults += found
+        if reading.campaign is None:
+            continue
+        against_data = check_audience(reading.campaign, people[0], as_of=as_of)
+        faults += [located(reading, fault) for fault in against_data]
+        audience = audience_of(reading.campaign, people, settings, as_of)
+        if audience.people.num_rows == 0 and not against_data:
             counts = ", ".join(f"{people} {reason}" for reason, people in audience.funnel[1:] if people)
             faults.append(
-                f"{campaign.id}.yaml: nobody can be written to: {counts}; "
+                f"{path.name}:{reading.at(('audience',), '').split(':')[1]}: nobody can be written to: {counts}; "
                 "map [sources.consents], or set consent.assume in larisma.toml if you hold consent elsewhere"
             )
-        checked.append({"campaign": campaign.id, "funnel": audience.funnel})
+        checked.append({"campaign": reading.campaign.id, "funnel": audience.funnel})
     if faults:
         raise CampaignError("\n".join(faults))
     return checked
+
+
+def read_people(workspace: Workspace, as_of: datetime) -> list[pa.Table]:
+    """The tables that say who may be addressed."""
+    return [read_table(workspace, name, as_of=as_of) for name in PEOPLE]
+
+
+def audience_of(campaign: Campaign, people: list[pa.Table], settings: Settings, as_of: datetime) -> Audience:
+    return select_audience(
+        campaign, *people, as_of=as_of, control_salt=settings.control_salt, assume_consent=settings.consent.assume
+    )

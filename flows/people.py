@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from campaigns.audience import Audience, Rows, select_audience
-from campaigns.calendar import NO_MOON, Occurrence, blocked_around
+from campaigns.audience import Audience, Rows, check_audience, select_audience
+from campaigns.calendar import NO_MOON, Occurrence, blocked_around, occurrences
+from campaigns.control import smallest_lift
 from campaigns.hijri import Moon
-from campaigns.segments import columns_used, needs_segments, segment_table, sources_of
+from campaigns.predicates import open_sandbox
+from campaigns.segments import check_columns, columns_used, needs_segments, segment_table, sources_of
 from campaigns.spec import Campaign
 from flows.contacts import History, read_history
 from flows.settings import Settings
@@ -113,3 +116,74 @@ def filled_columns(workspace: Workspace, columns: Iterable[str], as_of: datetime
         else:
             found[source] = False
     return found
+
+
+# --- before deciding -------------------------------------------------------------------------------------------------
+
+
+def count_audience(workspace: Workspace, settings: Settings, campaign: Campaign, as_of: datetime) -> dict[str, Any]:
+    """Each step of the funnel of the campaign's next occurrence, and how small an effect its control group lets us see.
+
+    {"campaign", "occurrence", "send_at", "as_of", "funnel": [[step, customers] …] (the first is the sum of the others),
+    "channels": {name: people who may be reached there}, "effect": {"treated", "controls", "days", "rate" (of people who
+    buy in so many days anyway), "smallest_lift" (of that rate, as a difference; null: none can be seen)}}
+    """
+    occurrence = coming(campaign, as_of)
+    people = read_people(workspace, settings, [(campaign, occurrence)], as_of)
+    audience = audience_of(campaign, occurrence, people, settings, as_of)
+    counts = dict(audience.funnel)
+    treated, controls = counts["treatment"], counts["control group"]
+    rate = buying_rate(workspace, audience.people, campaign.window_days, as_of)
+    return {
+        "campaign": campaign.id,
+        "occurrence": occurrence.name,
+        "send_at": occurrence.send_at.isoformat(),
+        "as_of": as_of.isoformat(),
+        "funnel": [list(step) for step in audience.funnel],
+        "channels": {name: pc.sum(audience.people[name]).as_py() or 0 for name in campaign.channels},
+        "effect": {
+            "treated": treated,
+            "controls": controls,
+            "days": campaign.window_days,
+            "rate": rate,
+            "smallest_lift": smallest_lift(treated, controls, rate) if rate < 1 else None,
+        },
+    }
+
+
+def check_people(
+    workspace: Workspace, settings: Settings, campaign: Campaign, as_of: datetime
+) -> tuple[dict[str, Any], list[str]]:
+    """(as count_audience, a line for each thing that keeps the campaign from reaching anybody)."""
+    occurrence = coming(campaign, as_of)
+    people = read_people(workspace, settings, [(campaign, occurrence)], as_of)
+    columns = columns_used(campaign)
+    faults = check_columns(campaign, filled_columns(workspace, columns, as_of))
+    faults = faults or check_audience(campaign, people.customers, as_of=as_of, segments=people.segments)
+    counts = count_audience(workspace, settings, campaign, as_of)
+    steps = dict(counts["funnel"])
+    if not steps["treatment"] + steps["control group"]:
+        said = ", ".join(f"{customers} {step}" for step, customers in counts["funnel"][1:] if customers)
+        faults.append(
+            f"nobody can be written to: {said}; "
+            "map [sources.consents], or set consent.assume in larisma.toml if you hold consent elsewhere"
+        )
+    return counts, faults
+
+
+def coming(campaign: Campaign, as_of: datetime) -> Occurrence:
+    """The next occurrence; of a campaign that is over, one at as_of."""
+    return next(iter(occurrences(campaign.schedule, as_of, 1, known_at=as_of)), Occurrence(as_of, as_of))
+
+
+def buying_rate(workspace: Workspace, people: pa.Table, days: int, as_of: datetime) -> float:
+    """The share of people who bought anything in the last days before as_of; 0 of nobody."""
+    with open_sandbox("UTC") as connection:
+        connection.register("people", people.select(["customer_id"]))
+        connection.register("purchases", scan_table(workspace, "purchases", as_of))
+        buyers = connection.execute(
+            "SELECT count(*) FROM people WHERE customer_id IN "
+            "(SELECT customer_id FROM purchases WHERE kind = 'purchase' AND occurred_at >= $since)",
+            {"since": as_of - timedelta(days=days)},
+        ).fetchall()[0][0]
+    return buyers / people.num_rows if people.num_rows else 0.0

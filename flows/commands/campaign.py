@@ -1,4 +1,4 @@
-"""Campaign files: list and check them."""
+"""Campaign files: list and check them, and count whom they reach."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -42,3 +42,23 @@ def campaign_check(
         return console.print_json(result)
     views.show_checked(result)
     console.finish("no faults", [f"larisma decide {result[0]['campaign']} --workspace {workspace}"])
+
+
+@campaign_app.command("audience")
+def campaign_audience(
+    campaign: Annotated[str, typer.Argument(help="A campaign's id.")],
+    workspace: Folder = HERE,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count who would be written to, and at which step the others are left out; nothing is decided."""
+    from flows import views
+    from flows.campaign_files import find_campaign
+    from flows.people import count_audience
+
+    place, settings = opened(workspace)
+    result = count_audience(place, settings, find_campaign(place, campaign), instant(as_of, settings.timezone))
+    if as_json:
+        return console.print_json(result)
+    views.show_audience(result)
+    console.finish("nothing was changed", [f"larisma decide {campaign} --workspace {workspace}"])
