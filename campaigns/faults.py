@@ -36,10 +36,10 @@ def faults(error: ValidationError, schema: Mapping[str, Any]) -> list[tuple[Plac
     return found
 
 
-def near(value: object, known: Iterable[str]) -> str:
-    """A question after the known word that is nearest to value, or nothing: `; did you mean 'percent'?`"""
-    matches = get_close_matches(str(value), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+def near(value: object, known: Iterable[str], most: int = 1) -> str:
+    """A question after the known words that are nearest to value, or nothing: `; did you mean 'percent'?`"""
+    matches = get_close_matches(str(value), list(known), n=most, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
 
 
 def got(value: object) -> str:
@@ -64,6 +64,11 @@ def _message(
     if kind == "extra_forbidden":
         known = list(parent.get("properties", {}))
         guess = near(path[-1], known)
+        if value is None and not guess:  # {title: Kopi, teh dan gula} has a key "teh dan gula" without a value
+            return (
+                f"stands alone, without a value; text with a comma goes in quotes, as "
+                f'"… , {path[-1]}", or write a key with its value'
+            )
         return f"unknown key{guess}" if guess else f"unknown key; expected one of {', '.join(known)}"
     if kind == "union_tag_not_found":
         return f"is missing; expected one of {', '.join(_tags(place))}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -55,7 +56,7 @@ def read_yaml(content: str | bytes) -> MarkedYaml:
         raise CampaignError(f"{line}: a character that YAML does not allow; remove it") from error
     except RecursionError as error:
         raise CampaignError("1: nested too deeply") from error
-    except (ValueError, OverflowError, TypeError) as error:  # such as the date 2017-13-40, or a list used as a key
+    except (ValueError, OverflowError, TypeError) as error:  # such as a list used as a key
         raise CampaignError(f"1: not readable as YAML: {error}") from error
     if root is None or value is None:
         raise CampaignError("1: the file is empty; expected a campaign, such as one made by: larisma campaign new")
@@ -66,8 +67,16 @@ def read_yaml(content: str | bytes) -> MarkedYaml:
     return MarkedYaml(value, root, tuple(_repeated(root, (), set())))
 
 
+class _Plain(SafeConstructor):
+    """Dates stay text, so that one that does not exist is a fault of its own place."""
+
+
+_Plain.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
 def _parser() -> YAML:
     parser = YAML(typ="safe", pure=True)
+    parser.Constructor = _Plain
     parser.allow_duplicate_keys = True  # they are all reported, by _repeated, and not the first one alone
     return parser
 
@@ -99,6 +108,13 @@ def _wording(error: MarkedYAMLError) -> str:
         return "a second document begins here (---); keep one campaign in each file"
     if "mapping values are not allowed" in problem:
         return 'not valid YAML: a colon too many; put text that has a colon in "quotes"'
+    if "flow mapping" in (error.context or "") or "flow sequence" in (error.context or ""):
+        return (
+            "not valid YAML: a { or [ is not closed, or text within it has a comma, a colon or a bracket; "
+            'close it, or put the text in "quotes"'
+        )
+    if "scanning an alias" in (error.context or "") or "percent" in problem or "cannot start any token" in problem:
+        return 'not valid YAML: text that begins with *, &, %, @ or ` goes in "quotes"'
     if "could not determine a constructor" in problem:
         return f"not valid YAML: {problem}; remove the tag that begins with !"
     return f"not valid YAML: {problem}"

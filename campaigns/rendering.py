@@ -13,6 +13,7 @@ import re
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import mrml
@@ -22,7 +23,7 @@ from campaigns.content import LIMITS, Content, compile_texts, fill, sources
 from campaigns.firing import in_phase
 from campaigns.message import Context, Sender, message_context, sample_contexts
 from campaigns.sandbox import Sandbox, template_faults
-from campaigns.spec import Campaign
+from campaigns.spec import Campaign, load_campaign
 from campaigns.tables import CampaignError
 from campaigns.words import languages, load_words, shorten
 
@@ -37,6 +38,23 @@ MOST_PUSH_BYTES = 4_096
 FIELDS = ("customer", "shop", "date", "starts", "offer", "offers")
 _GAP = "\u034f\u200c\u00a0" * 60  # keeps what follows the preheader out of the inbox list
 _SAMPLE_DAY = datetime(2017, 12, 11, 17, tzinfo=UTC)
+
+
+_SAMPLE = """
+id: sample
+name: Sample
+schedule: {occasion: always}
+window_days: 1
+channels: {email: {capacity: 1, placements: {hero: 1}}}
+budgets: {retailer: 1}
+offers:
+  - id: sample
+    benefit: {kind: amount_off, amount: 1}
+    scope: {everything: true}
+    uplift: 0
+    text: {id: {title: …}}
+content: {id: {subject: …, heading: …, intro: …}}
+"""
 
 
 class Email(NamedTuple):
@@ -92,16 +110,24 @@ def _placed(campaign: Campaign, phase: str, fault: str) -> str:
 
 
 def _text_faults(campaign: Campaign) -> list[str]:
-    stand_in, faults = compile_texts(campaign, stand_in="…"), []
+    faults = []
     for language in campaign.content:
-        sample = sample_contexts(stand_in, language, _SAMPLE_DAY)[0]
-        known = {field: sample[field] for field in FIELDS}
-        own = {key: value for key, value in sample["offer"].items() if key not in ("title", "body")}
-        known_to_offer = {**{field: sample[field] for field in FIELDS if field != "offers"}, "offer": own}
+        known, known_to_offer = known_fields(bool(campaign.offers))
         for where, text in sources(campaign, language):
             fields = known_to_offer if where.startswith("offers.") else known
             faults += [f"{where}: {words}" for words in template_faults(text, fields)]
     return faults
+
+
+@cache
+def known_fields(offering: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sample values of what a campaign's content may name, and of what an offer's words may."""
+    campaign = load_campaign(Path("sample.yaml"), _SAMPLE)
+    stand_in = compile_texts(campaign if offering else campaign.model_copy(update={"offers": ()}), stand_in="…")
+    sample = sample_contexts(stand_in, "id", _SAMPLE_DAY)[0]
+    known = {field: sample[field] for field in FIELDS}
+    own = {key: value for key, value in sample["offer"].items() if key not in ("title", "body")}
+    return known, {**{field: sample[field] for field in FIELDS if field != "offers"}, "offer": own}
 
 
 def _sample_faults(campaign: Campaign) -> list[str]:

@@ -1,6 +1,8 @@
 """Which items an offer applies to, and what a scope names that is not there."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,7 @@ from campaigns.spec import Campaign, Offer, Scope
 from recsys.tables import ITEMS, InputError, conform
 
 _COLUMNS = {"items": "item_id", "brands": "brand", "merchants": "merchant_id"}
+TOP = 5  # names that are told where none is near
 _SINGULAR = {"categories": "category", "items": "item", "brands": "brand", "merchants": "merchant"}
 
 
@@ -34,27 +37,47 @@ def scope_matrix(offers: Sequence[Offer], items: pa.Table, item_ids: pa.Array | 
 
 def check_scopes(campaign: Campaign, items: pa.Table) -> list[str]:
     """A line for each category, item, brand or merchant that no item has, and for each offer without an item."""
-    known = {
-        "categories": _paths(items["category"] if "category" in items.column_names else pa.array([], pa.string())),
-        **{key: _values(items, column) for key, column in _COLUMNS.items()},
-    }
     faults = []
     sizes = np.asarray(scope_matrix(campaign.offers, items, items["item_id"]).sum(axis=0)).ravel()
+    named = scope_names(items)
     for offer, size in zip(campaign.offers, sizes, strict=True):
-        unknown = list(_unknown(offer, known))
+        unknown = [
+            f"offers[{offer.id}].scope.{key}[{n}]: {words}" for key, n, words in unknown_names(offer.scope, named)
+        ]
         faults += unknown
         if not size and not unknown:
             faults.append(f"offers[{offer.id}].scope: holds no item that may be offered; widen it or drop the offer")
     return faults
 
 
-def _unknown(offer: Offer, known: Mapping[str, frozenset[str]]) -> Iterator[str]:
+def scope_names(items: pa.Table) -> dict[str, dict[str, int]]:
+    """Key of a scope → what may stand there, each with how many items it holds, the largest first."""
+    paths: Counter[str] = Counter()
+    if "category" in items.column_names:
+        for entry in pc.value_counts(items["category"].drop_null()).to_pylist():
+            parts = category_path(entry["values"]).split(" > ")
+            for depth in range(1, len(parts) + 1):
+                paths[" > ".join(parts[:depth])] += entry["counts"]
+    return {"categories": dict(sorted(paths.items(), key=_largest))} | {
+        key: _values(items, column) for key, column in _COLUMNS.items()
+    }
+
+
+def unknown_names(scope: Scope, known: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, int, str]]:
+    """(key, number in its list, fault) of each name in a scope that is not known, with near ones or the largest."""
     for key, names in known.items():
-        for name in getattr(offer.scope, key):
+        for number, name in enumerate(getattr(scope, key)):
             wanted = category_path(name) if key == "categories" else name
-            if wanted not in names:
-                guess = near(wanted, sorted(names)) or f"; the items have {len(names)} of these"
-                yield f"offers[{offer.id}].scope.{key}: no item has the {_SINGULAR[key]} {name!r}{guess}"
+            if wanted in names:
+                continue
+            guess = near(wanted, names, 3)
+            if not guess and names:
+                guess = f"; the largest of {len(names)} are {', '.join(map(repr, islice(names, TOP)))}"
+            yield key, number, f"no item has the {_SINGULAR[key]} {name!r}{guess or '; the items have none'}"
+
+
+def _largest(entry: tuple[str, int]) -> tuple[int, str]:
+    return -entry[1], entry[0]
 
 
 def category_path(text: str) -> str:
@@ -89,13 +112,8 @@ def _aligned(items: pa.Table, item_ids: pa.Array | pa.ChunkedArray) -> pa.Table:
     return table.take(rows).set_column(0, "item_id", item_ids)
 
 
-def _paths(categories: pa.ChunkedArray) -> frozenset[str]:
-    """All category paths there are, with those above them."""
-    leaves = [category_path(path).split(" > ") for path in pc.unique(categories).to_pylist() if path is not None]
-    return frozenset(" > ".join(parts[:depth]) for parts in leaves for depth in range(1, len(parts) + 1))
-
-
-def _values(items: pa.Table, column: str) -> frozenset[str]:
+def _values(items: pa.Table, column: str) -> dict[str, int]:
     if column not in items.column_names:
-        return frozenset()
-    return frozenset(pc.unique(items[column].drop_null()).to_pylist())
+        return {}
+    counted = pc.value_counts(items[column].drop_null()).to_pylist()
+    return dict(sorted(((entry["values"], entry["counts"]) for entry in counted), key=_largest))

@@ -1,6 +1,7 @@
 """A campaign's YAML file as frozen, typed values, and every fault of such a file at once in a marketer's words."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,7 @@ from campaigns.fields import (
     in_indonesian,
 )
 from campaigns.limits import Confidence, Error, Limit, contradictions
-from campaigns.marked_yaml import read_yaml
+from campaigns.marked_yaml import MarkedYaml, read_yaml
 from campaigns.offer import (
     AmountOff,
     Benefit,
@@ -59,10 +60,12 @@ __all__ = [
     "PercentOff",
     "PointsMultiplier",
     "Quota",
+    "Reading",
     "Schedule",
     "Scope",
     "json_schema",
     "load_campaign",
+    "read_campaign",
 ]
 
 ChannelName = Literal["email", "push"]
@@ -191,11 +194,37 @@ def json_schema() -> dict[str, Any]:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A campaign file as it was read: the campaign, or None where it has faults; and these, a line for each.
+
+    marked: its plain values and their lines; None if it is not YAML at all.
+    """
+
+    name: str
+    campaign: Campaign | None
+    faults: tuple[str, ...]
+    marked: MarkedYaml | None = None
+
+    def at(self, place: Place, words: str) -> str:
+        """A fault as it is reported: `harbolnas.yaml:12: offers[kopi].quota: …`."""
+        line, value = (self.marked.line(place), self.marked.value) if self.marked else (1, {})
+        return f"{self.name}:{line}: {_dotted(place, value)}: {words}"
+
+
 def load_campaign(path: Path, text: str | bytes | None = None) -> Campaign:
     """Reads a campaign file, or text as if it were in that file.
 
     Raises CampaignError with one line for every fault of the file: `harbolnas.yaml:12: budgets.retailer: expected …`.
     """
+    reading = read_campaign(path, text)
+    if reading.campaign is None:
+        raise CampaignError("\n".join(reading.faults))
+    return reading.campaign
+
+
+def read_campaign(path: Path, text: str | bytes | None = None) -> Reading:
+    """As load_campaign, but faults are told and not raised. Raises CampaignError if the file cannot be read at all."""
     try:
         content = path.read_bytes() if text is None else text
     except OSError as error:
@@ -203,21 +232,22 @@ def load_campaign(path: Path, text: str | bytes | None = None) -> Campaign:
     try:
         marked = read_yaml(content)
     except CampaignError as error:
-        raise CampaignError(f"{path.name}:{error}") from error
-    campaign, found = (
-        None,
-        [(line, path, "the key stands here a second time; keep one") for path, line in marked.repeated],
-    )
+        return Reading(path.name, None, (f"{path.name}:{error}",))
+    read = Reading(path.name, None, (), marked)
+    lines = [
+        (line, f"{path.name}:{line}: {_dotted(place, marked.value)}: the key stands here a second time; keep one")
+        for place, line in marked.repeated
+    ]
+    campaign, found = None, list[tuple[Place, str]]()
     try:
         campaign = Campaign.model_validate(marked.value)
     except ValidationError as error:
-        found += [(marked.line(place), place, words) for place, words in faults(error, Campaign.model_json_schema())]
-    found += [(marked.line(place), place, words) for place, words in _contradictions(marked.value, path.stem)]
-    if found or campaign is None:
-        lines = [f"{path.name}:{line}: {_dotted(place, marked.value)}: {words}" for line, place, words in found]
-        order = sorted(range(len(found)), key=lambda k: (found[k][0], lines[k]))
-        raise CampaignError("\n".join(lines[k] for k in order))
-    return campaign
+        found += faults(error, Campaign.model_json_schema())
+    found += _contradictions(marked.value, path.stem)
+    lines += [(marked.line(place), read.at(place, words)) for place, words in found]
+    if lines:
+        return replace(read, faults=tuple(line for _, line in sorted(lines)))
+    return replace(read, campaign=campaign)
 
 
 def _dotted(path: Place, value: Any) -> str:

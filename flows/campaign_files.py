@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
-
-from campaigns.audience import Audience, check_audience, select_audience
 from campaigns.calendar import occurrences
 from campaigns.checking import check_file, located
 from campaigns.hijri import COLUMNS, Moon, read_announcements
@@ -18,11 +15,11 @@ from campaigns.policy import Policy, check_claims
 from campaigns.spec import Campaign, read_campaign
 from campaigns.tables import CampaignError
 from flows.catalogue import read_items, workspace_policy
+from flows.people import check_people
 from flows.settings import Settings
-from flows.workspace import Workspace, read_table, write_text
+from flows.workspace import Workspace, write_text
 
 CALENDAR = "calendar.csv"  # the government's announcements, beside larisma.toml
-PEOPLE = ("customers", "consents", "service_cases", "silences")
 
 
 def campaign_paths(workspace: Workspace) -> dict[str, Path]:
@@ -122,36 +119,19 @@ def check_campaigns(
     if campaign_id:
         paths = {campaign_id: campaign_path(workspace, campaign_id)}
     if not paths:
-        raise CampaignError(f"{workspace.campaigns}: no campaigns; make one with: larisma campaign new gajian")
+        raise CampaignError(
+            f"{workspace.campaigns}: no campaigns; make one with: larisma campaign new gajian --from gajian"
+        )
     items, policy = read_items(workspace), workspace_policy(workspace)
-    people = read_people(workspace, as_of)
     faults, checked = [], []
     for path in paths.values():
         reading, found = check_file(path, items, policy)
         faults += found
         if reading.campaign is None:
             continue
-        against_data = check_audience(reading.campaign, people[0], as_of=as_of)
-        faults += [located(reading, fault) for fault in against_data]
-        audience = audience_of(reading.campaign, people, settings, as_of)
-        if audience.people.num_rows == 0 and not against_data:
-            counts = ", ".join(f"{people} {reason}" for reason, people in audience.funnel[1:] if people)
-            faults.append(
-                f"{path.name}:{reading.at(('audience',), '').split(':')[1]}: nobody can be written to: {counts}; "
-                "map [sources.consents], or set consent.assume in larisma.toml if you hold consent elsewhere"
-            )
-        checked.append({"campaign": reading.campaign.id, "funnel": audience.funnel})
+        row, of_people = check_people(workspace, settings, reading.campaign, as_of)
+        faults += [located(reading, fault) for fault in of_people]
+        checked.append(row)
     if faults:
         raise CampaignError("\n".join(faults))
     return checked
-
-
-def read_people(workspace: Workspace, as_of: datetime) -> list[pa.Table]:
-    """The tables that say who may be addressed."""
-    return [read_table(workspace, name, as_of=as_of) for name in PEOPLE]
-
-
-def audience_of(campaign: Campaign, people: list[pa.Table], settings: Settings, as_of: datetime) -> Audience:
-    return select_audience(
-        campaign, *people, as_of=as_of, control_salt=settings.control_salt, assume_consent=settings.consent.assume
-    )

@@ -109,10 +109,10 @@ def test_an_item_that_is_there_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     ("scope", "line"),
     [
-        ({"categories": ["Food > Cofee"]}, "categories: no item has the category 'Food > Cofee'; did you mean 'Food"),
-        ({"items": ["zzzzzz"]}, "items: no item has the item 'zzzzzz'; the items have 6 of these"),
-        ({"brands": ["sari"]}, "brands: no item has the brand 'sari'; did you mean 'Sari'?"),
-        ({"merchants": ["m1", "m99"]}, "merchants: no item has the merchant 'm99'"),
+        ({"categories": ["Food > Cofee"]}, "categories[0]: no item has the category 'Food > Cofee'; did you mean 'Food"),
+        ({"items": ["zzzzzz"]}, "items[0]: no item has the item 'zzzzzz'; the largest of 6 are 'i1', 'i2'"),
+        ({"brands": ["sari"]}, "brands[0]: no item has the brand 'sari'; did you mean 'Sari'?"),
+        ({"merchants": ["m1", "m99"]}, "merchants[1]: no item has the merchant 'm99'"),
     ],
 )  # fmt: skip
 def test_what_a_scope_names_and_no_item_has_is_a_fault_with_a_near_match(scope: Any, line: str) -> None:
