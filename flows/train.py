@@ -17,14 +17,15 @@ from prefect.client.schemas.objects import State
 from scipy.sparse import csr_matrix
 
 from flows.champion import Champion, load_champion, publish_champion
+from flows.guards import MOST_ORDERS, RefusedModel, check_against_serving, check_evaluation, check_matrix, check_model
 from flows.instants import flow_instant
 from flows.recommend import publish_recommendations
 from flows.redemptions import judge_redemptions, read_facts, with_redemptions
 from flows.settings import Settings, Train, load_settings, window
-from flows.workspace import RunError, Workspace, open_workspace, read_table, table_digest
-from recsys.artifact import ArtifactError, not_finite
+from flows.workspace import Workspace, open_workspace, read_table, table_digest
+from recsys.artifact import ArtifactError
 from recsys.baselines import fit_frequency, fit_popularity
-from recsys.evaluation import Scorer, evaluate, hold_out, mean_of, split_metric, translated
+from recsys.evaluation import Scorer, evaluate, hold_out, split_metric, translated
 from recsys.interactions import InteractionMatrix, build_matrix
 from recsys.models import ModelError, Recommender, fit_als, fit_blend
 from recsys.tables import InputError
@@ -41,15 +42,6 @@ FITS: dict[str, Callable[[csr_matrix, Train], Recommender]] = {
 SERVING = "serving"  # the name of the model that serves, among those it is compared to
 LEAST_CUSTOMERS = 20  # known before the cut who bought after it; fewer say nothing about which model is best
 LEAST_ITEMS = 10
-LEAST_SHARE = 0.5  # of the items and customers of the model that serves
-
-
-class RefusedModel(RunError):  # noqa: N818
-    """A model failed a check, which the message names; the one that serves goes on serving."""
-
-    def __init__(self, check: str, found: str) -> None:
-        self.check = check
-        super().__init__(f"new model refused, {check}: {found}; the last good model goes on serving")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +69,9 @@ def train_models(workspace: Workspace, settings: Settings, as_of: datetime) -> d
     purchases = read_table(workspace, "purchases", as_of=as_of)
     trial = _try(workspace, settings, purchases, as_of)
     champion = trial.evaluation["best"]
-    _refuse_worse(trial, settings.train)
-
     matrix = _matrix(purchases, as_of, settings.train)
-    served = trial.serving.serving.matrix if trial.serving else None
-    _refuse_shrunken("half of the catalogue is gone", "items", len(matrix.items), served and served.items)
-    _refuse_shrunken("half of the customers are gone", "customers", len(matrix.customers), served and served.customers)
+    check_against_serving(matrix, trial.serving)
+    check_evaluation(trial.evaluation, SERVING, trial.serving, settings.train.metric, settings.train.tolerance)
     model = _fit(champion, matrix.matrix, settings.train)
     rows = [row for row in trial.evaluation["rows"] if (row["model"], row["slice"]) == (champion, "all")]
     manifest = {
@@ -146,7 +135,10 @@ def _try(workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: d
 
 def _matrix(purchases: pa.Table, as_of: datetime, train: Train) -> InteractionMatrix:
     least = train.min_item_buyers
-    return build_matrix(purchases, as_of, half_life_days=train.half_life_days, min_item_buyers=least)
+    half_life = train.half_life_days
+    matrix = build_matrix(purchases, as_of, half_life_days=half_life, min_item_buyers=least, cap=MOST_ORDERS)
+    check_matrix(matrix)
+    return matrix
 
 
 def _fit(name: str, matrix: csr_matrix, train: Train) -> Recommender:
@@ -155,9 +147,7 @@ def _fit(name: str, matrix: csr_matrix, train: Train) -> Recommender:
         model = FITS[name](matrix, train)
     except ModelError as error:
         raise RefusedModel(f"{name} cannot be fitted", str(error)) from error
-    bad = not_finite(model)
-    if bad:
-        raise RefusedModel("numbers that are not finite", f"{', '.join(bad)} of {name} hold NaN or infinity")
+    check_model(model)
     return model
 
 
@@ -186,24 +176,6 @@ def _require_purchases(purchases: pa.Table, cut: datetime, as_of: datetime, trai
             f"purchases: they run from {first.isoformat()} to {last.isoformat()}, which does not reach both sides of "
             f"{cut.isoformat()}, {train.window_days} days before {as_of.isoformat()}; choose another as-of instant"
         )
-
-
-def _refuse_worse(trial: Trial, train: Train) -> None:
-    if trial.serving is None:
-        return
-    rows, metric = trial.evaluation["rows"], train.metric
-    now, before = mean_of(rows, trial.evaluation["best"], metric), mean_of(rows, SERVING, metric)
-    if now < before * (1 - train.tolerance):
-        raise RefusedModel(
-            "worse than what serves",
-            f"{metric} {now:.4f}, against {before:.4f} of {trial.serving.id} on the same window; train.tolerance is "
-            f"{train.tolerance:.0%}",
-        )
-
-
-def _refuse_shrunken(check: str, what: str, now: int, before: pa.Array | None) -> None:
-    if before is not None and now < LEAST_SHARE * len(before):
-        raise RefusedModel(check, f"{now} {what}, against {len(before)} of the model that serves")
 
 
 def _whole_seconds(as_of: datetime) -> datetime:
