@@ -118,7 +118,8 @@ def inserted(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     total = 0
     for row in rows:
-        total += connection.execute(dialect.insert(table).values(**row).on_conflict_do_nothing()).rowcount
+        new = dialect.insert(table).values(**row).on_conflict_do_nothing().returning(*table.primary_key)
+        total += len(connection.execute(new).all())
     return total
 
 
