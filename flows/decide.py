@@ -1,8 +1,9 @@
-"""One campaign's decisions for its next occurrence, from what was known as of an instant, published as one run."""
+"""The decisions of a campaign, or of all that are due in a night, from what was known as of an instant; a run each."""
 
 import logging
-from dataclasses import replace
-from datetime import datetime, time, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,26 +11,32 @@ from zoneinfo import ZoneInfo
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from campaigns.audience import select_audience
-from campaigns.calendar import Occurrence, due_occurrence
+from campaigns.calendar import Occurrence, due_occurrence, occurrences
 from campaigns.message import Sender
 from campaigns.policy import judged, keep_ramadan, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
-from flows.campaign_files import find_campaign
+from flows.campaign_files import find_campaign, load_campaigns
 from flows.catalogue import workspace_policy
-from flows.champion import load_champion
-from flows.deciding.choice import Known, choose
+from flows.champion import Champion, load_champion
+from flows.deciding.choice import Choice, Together, choose
 from flows.deciding.considered import considered_table, losing_counts
+from flows.deciding.held import held_runs, local_day
 from flows.deciding.messages import render_messages
+from flows.deciding.plan import Known, Plan, plan_campaign
 from flows.deciding.run import decisions_table, left_out_table, look_back, run_manifest, sample_messages
+from flows.deciding.starting import PRICES, former_prices, named_prices
+from flows.deciding.taken import what_is_left
 from flows.instants import flow_instant
+from flows.people import People, audience_of, read_people
+from flows.reporting.certificate import certificate_words, night_manifest
 from flows.reporting.report import write_report
 from flows.settings import Settings, load_settings
 from flows.workspace import (
     Workspace,
     open_workspace,
     publishing,
+    read_json,
     read_table,
     table_digest,
     write_json,
@@ -55,47 +62,121 @@ def decide_campaign(
 ) -> dict[str, Any]:
     """Decides the campaign's next occurrence and publishes the run; returns its manifest.
 
+    What the published runs of other campaigns have been given on the same night is held fixed.
     hindsight: once everything is decided, also read what was bought afterwards, for the report.
     Raises InputError for what is wrong with the campaign, the settings or the tables; RunError if no model can serve.
     """
     campaign = find_campaign(workspace, campaign_id)
-    occurrence = due_occurrence(campaign.schedule, as_of)
+    due = [(campaign, due_occurrence(campaign.schedule, as_of))]
+    return decide_together(workspace, settings, due, as_of, hindsight=hindsight)[0]
+
+
+def decide_night(
+    workspace: Workspace,
+    settings: Settings,
+    start: datetime,
+    end: datetime,
+    as_of: datetime,
+    *,
+    hindsight: bool = False,
+) -> dict[str, Any]:
+    """Decides all occurrences due in [start, end) as one problem and publishes their runs, then the night.
+
+    Returns the night's manifest: {"day", "as_of", "campaigns": a row for each, "certificate" …}; where nothing is due,
+    without campaigns, and nothing is written. Raises as decide_campaign.
+    """
+    day = local_day(settings, start)
+    due = due_between(load_campaigns(workspace), start, end, as_of)
+    if not due:
+        return {"day": day.isoformat(), "as_of": as_of.isoformat(), "campaigns": []}
+    manifests = decide_together(workspace, settings, due, as_of, hindsight=hindsight)
+    manifest = night_manifest(day, manifests)
+    write_json(workspace.night(day) / "manifest.json", manifest)
+    return manifest
+
+
+def decide_together(
+    workspace: Workspace,
+    settings: Settings,
+    due: Sequence[tuple[Campaign, Occurrence]],
+    as_of: datetime,
+    *,
+    hindsight: bool = False,
+) -> list[dict[str, Any]]:
+    """Decides some occurrences as one problem and publishes a run for each; returns their manifests."""
+    solved = solve_together(workspace, settings, due, as_of)
+    return [publish_run(workspace, settings, solved, k, as_of, hindsight=hindsight) for k in range(len(due))]
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A night before anything of it is written."""
+
+    champion: Champion
+    choices: list[Choice]
+    together: Together
+
+
+def solve_together(
+    workspace: Workspace, settings: Settings, due: Sequence[tuple[Campaign, Occurrence]], as_of: datetime
+) -> Solved:
+    """Who gets what of some occurrences, decided as one problem. Reads, and writes nothing."""
     champion = load_champion(workspace, as_of)
     log.info("reading what is known")
     known = read_known(workspace, as_of)
+    people = read_people(workspace, settings, due, as_of)
+    plans = [plan_for(*one, known, people, champion, as_of, settings) for one in due]
+    night = local_day(settings, min(occurrence.decide_at for _, occurrence in due))
+    firing = [(campaign.id, occurrence.name) for campaign, occurrence in due]
+    left = what_is_left(plans, held_runs(workspace, settings, firing, night, as_of))
+    starts = [former_prices(workspace, plan, as_of) for plan in plans]
+    log.info("choosing offers for %s people", len(left.messages))
+    return Solved(champion, *choose(plans, left, settings.night, settings.train.seed, starts))
+
+
+def plan_for(
+    campaign: Campaign,
+    occurrence: Occurrence,
+    known: Known,
+    people: People,
+    champion: Champion,
+    as_of: datetime,
+    settings: Settings,
+) -> Plan:
     if campaign.schedule.occasion in OF_RAMADAN:
         known = replace(known, items=keep_ramadan(known.items))
-    log.info("finding who may be addressed")
-    audience = select_audience(
-        campaign,
-        known.customers,
-        known.consents,
-        known.service_cases,
-        known.silences,
-        as_of=as_of,
-        control_salt=settings.control_salt,
-        assume_consent=settings.consent.assume,
-    )
-    log.info("choosing offers for %s people", audience.people.num_rows)
-    choice = choose(campaign, known, audience, champion, as_of, settings)
+    log.info("%s: finding who may be addressed", campaign.id)
+    audience = audience_of(campaign, occurrence, people, settings, as_of)
+    return plan_campaign(campaign, occurrence, known, audience, champion, as_of, settings, people.segments)
+
+
+def publish_run(
+    workspace: Workspace, settings: Settings, solved: Solved, k: int, as_of: datetime, *, hindsight: bool
+) -> dict[str, Any]:
+    """Writes one campaign's decisions, messages, report and manifest; returns the manifest."""
+    champion, together, choice = solved.champion, solved.together, solved.choices[k]
+    plan = choice.plan
+    campaign, occurrence, known = plan.campaign, plan.occurrence, plan.known
     decisions = decisions_table(campaign, occurrence, champion, known, choice)
-    considered = considered_table(campaign, choice)
+    considered = considered_table(choice, together)
     manifest = run_manifest(
-        workspace, settings, campaign, occurrence, champion, known, audience, choice, decisions, as_of
+        workspace, settings, campaign, occurrence, champion, known, plan.audience, choice, together, decisions, as_of
     )
+    manifest["night"]["campaigns"] = [other.plan.campaign.id for other in solved.choices]
     manifest["policy"] = workspace_policy(workspace).version
     manifest["losing_reasons"] = losing_counts(considered)
     if hindsight:
-        log.info("looking at what was bought afterwards")
+        log.info("%s: looking at what was bought afterwards", campaign.id)
         after = read_table(workspace, "purchases")
         manifest["hindsight"] = look_back(
             campaign, known, choice, decisions, after, occurrence.send_at, settings.train.seed
         )
+    manifest["certificate"]["words"] = certificate_words(manifest)
     with publishing(workspace.run(campaign.id, occurrence.name)) as folder:
-        log.info("writing messages")
+        log.info("%s: writing messages", campaign.id)
         write_parquet(folder / "decisions.parquet", decisions)
         write_parquet(folder / "considered.parquet", considered)
-        write_parquet(folder / "left_out.parquet", left_out_table(audience, choice))
+        write_parquet(folder / "left_out.parquet", left_out_table(plan.audience, choice))
         blocks = render_messages(
             campaign,
             decisions,
@@ -107,10 +188,27 @@ def decide_campaign(
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         samples = sample_messages(folder)
-        log.info("drawing the report")
+        log.info("%s: drawing the report", campaign.id)
         write_report(folder, manifest, samples, language=settings.language)
+        write_json(folder / PRICES, named_prices(plan, choice.solution.prices, together.funds, together.limits))
         write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def due_between(
+    campaigns: Sequence[Campaign], start: datetime, end: datetime, as_of: datetime
+) -> list[tuple[Campaign, Occurrence]]:
+    """The occurrences to be decided in [start, end) that are not past yet as of an instant, in order of campaign."""
+    due = []
+    for campaign in campaigns:
+        lead = timedelta(days=campaign.schedule.lead_days - 1)  # a day less, whatever the zones
+        coming = occurrences(campaign.schedule, max(start + lead, as_of), 3 + (end - start).days, known_at=as_of)
+        due += [
+            (campaign, occurrence)
+            for occurrence in coming
+            if start <= occurrence.decide_at < end and not occurrence.waiting
+        ][:1]
+    return due
 
 
 def offers_end(campaign: Campaign, occurrence: Occurrence) -> datetime:
@@ -137,9 +235,36 @@ def decide(workspace: str, campaign: str, as_of: str | None = None, hindsight: b
     """Decides a campaign's next occurrence as of an instant (the run's scheduled start); shows the offers chosen."""
     place = open_workspace(Path(workspace))
     manifest = decide_campaign(place, load_settings(place), campaign, flow_instant(as_of), hindsight=hindsight)
+    show_offers(manifest)
+    return manifest
+
+
+@flow(name="decide-night")
+def decide_due(
+    workspace: str, date: str | None = None, as_of: str | None = None, hindsight: bool = False
+) -> dict[str, Any]:
+    """Decides all that is due on a local date, or in the day that begins at as_of, as one problem."""
+    place = open_workspace(Path(workspace))
+    settings, instant = load_settings(place), flow_instant(as_of)
+    start = local_midnight(settings, date) if date else instant
+    manifest = decide_night(place, settings, start, start + timedelta(days=1), instant, hindsight=hindsight)
+    for row in manifest["campaigns"]:
+        show_offers(read_json(place.run(row["campaign"], row["occurrence"]) / "manifest.json"))
+    return manifest
+
+
+def local_midnight(settings: Settings, date: str) -> datetime:
+    """The instant at which a date begins in the workspace's zone. Raises InputError for text that is no date."""
+    try:
+        day = datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=ZoneInfo(settings.timezone))
+    except ValueError as error:
+        raise InputError(f"--date: expected a date such as 2017-12-12, got {date!r}") from error
+    return day.astimezone(UTC)
+
+
+def show_offers(manifest: dict[str, Any]) -> None:
     create_table_artifact(
-        key=f"offers-{campaign}".replace("_", "-"),
+        key=f"offers-{manifest['campaign']['id']}".replace("_", "-"),
         table=[{key: value for key, value in offer.items() if key != "quota"} for offer in manifest["offers"]],
         description=f"{manifest['campaign']['name']}, occurrence {manifest['occurrence']}",
     )
-    return manifest

@@ -108,7 +108,6 @@ class Night(Part):
 
     budgets: dict[str, Annotated[int, Field(gt=0)]] = {}  # funder → the most that it spends in all of them, in rupiah
     limits: tuple[Limit, ...] = ()  # as in a campaign file; offers are those of that id in any of them
-    messages: int = Field(1, ge=1)  # the most that a customer gets on one day
 
 
 class Settings(BaseSettings):

@@ -1,117 +1,351 @@
-"""Who gets which offer: from people, offers and propensities to the allocation's answer, in row numbers."""
+"""Who gets which offer: a night's campaigns solved as one problem, and each campaign's part of the answer."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
-from campaigns.allocation import Candidates, Chosen, Limits, Offers, Prices, Solution, at_prices, first_come, solve
-from campaigns.audience import Audience, eligible
-from campaigns.scope import scope_matrix
-from campaigns.spec import Campaign
-from campaigns.tables import CHANNELS
-from flows.champion import Champion
-from flows.deciding.worth import BASKET_DAYS, fit_rates, limit_arrays, offer_arrays, past_baskets, propensities
-from flows.settings import Settings
+from campaigns.allocation import (
+    Candidates,
+    Certificate,
+    Chosen,
+    GroupLimit,
+    Limits,
+    MinimumsError,
+    Offers,
+    Part,
+    Prices,
+    Solution,
+    at_prices,
+)
+from flows.deciding.caution import Solved, cautiously
+from flows.deciding.first_come import first_come_together
+from flows.deciding.limits import NIGHT, Row, Side, group_rows, part_of
+from flows.deciding.minimums import in_words
+from flows.deciding.plan import Arm, Plan
+from flows.deciding.price_rule import Rule, places_taken, price_rule
+from flows.deciding.starting import Start, starting_prices
+from flows.deciding.taken import Left
+from flows.settings import Night
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
-    """What was known as of the decision. purchases: net of returns.
+class Outcome:
+    """What was chosen for one arm, controls' choices being ghosts.
 
-    inputs: table → {"rows", "sha256"} of what was read, before returns were taken off; for the manifest.
+    chosen.costs: of the campaign's own funders. by_price: bool [pairs], what the prices alone would have chosen,
+    whatever is left of the limits: alike in both arms. rival: [people], for who gets no message because of another one,
+    the campaign that it is of; else None.
     """
 
-    customers: pa.Table
-    items: pa.Table
-    purchases: pa.Table
-    consents: pa.Table
-    service_cases: pa.Table
-    silences: pa.Table
-    inputs: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Arm:
-    """One arm of the audience: its people, what they may get, and what was chosen; controls' choices are ghosts.
-
-    may_get: bool [people × offers]. propensity: [people × offers], of a purchase in scope; the candidates' p0 is that
-    of one that reaches the offer's minimum spend.
-    """
-
-    people: pa.Table
-    may_get: NDArray[np.bool_]
-    propensity: NDArray[np.float32]
-    candidates: Candidates
+    arm: Arm
+    candidates: Candidates  # with the groups of all limits
     chosen: Chosen
+    by_price: NDArray[np.bool_]
+    rival: NDArray[np.object_]
+
+    @property
+    def people(self) -> pa.Table:
+        return self.arm.people
+
+    @property
+    def may_get(self) -> NDArray[np.bool_]:
+        return self.arm.may_get
+
+    @property
+    def propensity(self) -> NDArray[np.float32]:
+        return self.arm.propensity
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
     """All that was worked out for a run.
 
-    scopes: 0/1 [items × offers], rows as in the items table. base_rates: [offers], the share of buyers in scope.
+    offers, limits, solution: with the limits as they were planned; the campaign's funders, then the night's.
+    further: its limits on groups, then the night's.
     worth_sending: bool, of the treatment arm's people: if there were no limits, a message to them would earn something.
     first_come: rupiah, what serving people in order of their ids until limits are reached would be worth.
     """
 
+    plan: Plan
     offers: Offers
     limits: Limits
-    funders: tuple[str, ...]
-    scopes: csr_matrix
-    base_rates: NDArray[np.float64]
-    margin_known: NDArray[np.float64]
-    treatment: Arm
-    control: Arm
-    worth_sending: NDArray[np.bool_]
+    further: tuple[GroupLimit, ...]
     solution: Solution
+    treatment: Outcome
+    control: Outcome
+    worth_sending: NDArray[np.bool_]
     first_come: float
+
+    @property
+    def funders(self) -> tuple[str, ...]:
+        return self.plan.funders
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """What holds for a night as a whole.
+
+    funds: the funders that have a budget for the night, beside them what was left of it for these campaigns, what they
+    use and its price. limits, used_limits, limit_prices: the same of the limits that larisma.toml states. started: the
+    runs whose prices were started from; tried: whether there were any. most: of messages to a customer on a day.
+    """
+
+    certificate: Certificate
+    first_come: float
+    funds: tuple[str, ...]
+    budgets: Floats
+    used_budgets: Floats
+    budget_prices: Floats
+    limits: tuple[Row, ...]
+    used_limits: Floats
+    limit_prices: Floats
+    started: tuple[Start, ...]
+    tried: bool
+    left: Left
 
 
 def choose(
-    campaign: Campaign, known: Known, audience: Audience, champion: Champion, as_of: datetime, settings: Settings
+    plans: Sequence[Plan], left: Left, night: Night, seed: int, starts: Sequence[Start | None]
+) -> tuple[list[Choice], Together]:
+    """The decisions of all plans that together earn most, within what is left.
+
+    starts: of each plan the prices to start from. Raises MinimumsError, naming the limits, for minimums that cannot all
+    be met.
+    """
+    funds = tuple(sorted(night.budgets))
+    budgets = np.array([max(0, night.budgets[funder] - left.budgets[funder]) for funder in funds], np.float64)
+    firsts = np.cumsum([0, *(len(plan.offers) for plan in plans)])
+    shared, numbers = night_rows(plans, night, left, firsts)
+    columns = np.cumsum([0, *(len(plan.funders) for plan in plans)])
+    own = [slice(*columns[k : k + 2]) for k in range(len(plans))]
+    parts = [
+        part_for(plan, own[k], funds, budgets, plans, left.treatment[k], numbers[k][0]) for k, plan in enumerate(plans)
+    ]
+    warm = starting_prices(starts, plans, funds, shared)
+    try:
+        solved = cautiously(plans, parts, shared, own, left.messages, seed, warm)
+    except MinimumsError as error:
+        raise MinimumsError(in_words(error, plans, shared), error.share) from error
+    views = [view_of(k, plans, solved, own, funds, firsts) for k in range(len(plans))]
+    people = [(left.treatment[k], left.control[k]) for k in range(len(plans))]
+    arms = [
+        (solved.parts[k].candidates, with_groups(plan.control.candidates, numbers[k][1]))
+        for k, plan in enumerate(plans)
+    ]
+    rules = [
+        tuple(price_rule(pairs, *views[k], person) for pairs, person in zip(arms[k], people[k], strict=True))
+        for k in range(len(plans))
+    ]
+    kept = places_taken([rule for pair in rules for rule in pair], left.messages)
+    free = first_come_together(
+        [view[:2] for view in views],
+        arms,
+        people,
+        left.messages,
+        [view[2] for view in views],
+        len(funds),
+        len(shared),
+    )
+    choices = [
+        chosen_for(k, plans, views, arms[k], rules[k], kept[2 * k : 2 * k + 2], solved, left, free[k])
+        for k in range(len(plans))
+    ]
+    own_total, rows_total = columns[-1], sum(len(plan.rows) for plan in plans)
+    found = solved.night
+    used = np.sum([part.used.budgets for part in found.parts], axis=0)[own_total:].astype(np.float64)
+    used_limits = np.sum([used_of_rows(choice)[len(choice.plan.rows) :] for choice in choices], axis=0)
+    return choices, Together(
+        found.certificate,
+        float(sum(free)),
+        funds,
+        budgets,
+        used,
+        found.prices.budget[own_total:],
+        tuple(shared),
+        used_limits,
+        found.prices.further[rows_total:],
+        tuple(start for start in starts if start) if solved.warm else (),
+        warm is not None,
+        left,
+    )
+
+
+# --- the problem -----------------------------------------------------------------------------------------------------
+
+
+def night_rows(
+    plans: Sequence[Plan], night: Night, left: Left, firsts: NDArray[np.int64]
+) -> tuple[list[Row], list[tuple[NDArray[np.int32], NDArray[np.int32]]]]:
+    """The night's limits less what other runs use of them, and their groups of each plan's arms."""
+    sides = [Side(plan.campaign, int(first), plan.offers.benefit) for plan, first in zip(plans, firsts, strict=False)]
+    both = [
+        [np.concatenate(pair) for pair in zip(plan.treatment.night_groups, plan.control.night_groups, strict=True)]
+        for plan in plans
+    ]
+    rows, numbers = group_rows(night.limits, sides, both, NIGHT)
+    rows = [replace(row, limit=replace(row.limit, amount=max(0.0, row.amount - left.limits[row.name]))) for row in rows]
+    arms = [(plan.treatment.people.num_rows, plan.control.people.num_rows) for plan in plans]
+    if not night.limits:
+        return rows, [(np.zeros((a, 0), np.int32), np.zeros((b, 0), np.int32)) for a, b in arms]
+    return rows, [(of[:a], of[a:]) for of, (a, _) in zip(numbers, arms, strict=True)]
+
+
+def with_groups(pairs: Candidates, numbers: NDArray[np.int32]) -> Candidates:
+    if not numbers.shape[1]:
+        return pairs
+    groups = numbers if pairs.groups is None else np.hstack([pairs.groups, numbers])
+    return replace(pairs, groups=np.ascontiguousarray(groups))
+
+
+def part_for(
+    plan: Plan,
+    own: slice,
+    funds: Sequence[str],
+    budgets: Floats,
+    plans: Sequence[Plan],
+    person: NDArray[np.int64],
+    numbers: NDArray[np.int32],
+) -> Part:
+    """A plan in the columns of the night: every campaign's funders, then those that have a budget for the night."""
+    stated = np.concatenate([*(each.limits.budgets for each in plans), budgets])
+    shares = np.zeros((len(plan.offers), len(stated)))
+    shares[:, own] = plan.offers.shares
+    for f, funder in enumerate(funds):
+        if funder in plan.funders:
+            shares[:, len(stated) - len(funds) + f] = plan.offers.shares[:, plan.funders.index(funder)]
+    return Part(
+        with_groups(plan.treatment.candidates, numbers),
+        replace(plan.offers, shares=shares),
+        replace(plan.limits, budgets=stated),
+        person,
+        [row.limit for row in plan.rows],
+    )
+
+
+# --- the answer ------------------------------------------------------------------------------------------------------
+
+View = tuple[Offers, Limits, list[GroupLimit], Prices]  # a campaign's; the night's budgets and limits after its own
+
+
+def view_of(
+    k: int, plans: Sequence[Plan], solved: Solved, own: Sequence[slice], funds: Sequence[str], firsts: NDArray[np.int64]
+) -> View:
+    part, found = solved.parts[k], solved.night
+    mine = columns_of(own[k], part, len(funds))
+    prices, night_prices = found.parts[k].prices, found.prices.further[sum(len(plan.rows) for plan in plans) :]
+    further = [*part.further, *(part_of(row, int(firsts[k]), int(firsts[k + 1])) for row in solved.shared)]
+    return (
+        replace(part.offers, shares=part.offers.shares[:, mine]),
+        replace(part.limits, budgets=part.limits.budgets[mine]),
+        further,
+        Prices(prices.quota, prices.budget[mine], prices.channel, np.concatenate([prices.further, night_prices])),
+    )
+
+
+def columns_of(own: slice, part: Part, shared: int) -> NDArray[np.int64]:
+    """The columns of a campaign's own funders, then those of the night's."""
+    columns = np.arange(len(part.limits.budgets))
+    return np.concatenate([columns[own], columns[len(columns) - shared :]])
+
+
+def chosen_for(
+    k: int,
+    plans: Sequence[Plan],
+    views: Sequence[View],
+    arms: tuple[Candidates, Candidates],
+    rules: tuple[Rule, ...],
+    kept: Sequence[NDArray[np.bool_]],
+    solved: Solved,
+    left: Left,
+    free: float,
 ) -> Choice:
-    """Solves the allocation for the treatment arm, and takes at its prices what the controls would have been given."""
-    items, seed = known.items, settings.train.seed
-    scopes = scope_matrix(campaign.offers, items, items["item_id"])
-    rates = fit_rates(champion, known.purchases, items, campaign)
-    since = as_of - timedelta(days=BASKET_DAYS)
-    spend, margin = past_baskets(known.purchases, items, scopes, since, settings.margin_rate)
-    funders = tuple(sorted(campaign.budgets))
-    offers, reach = offer_arrays(campaign, spend, margin, funders)
-    limits = limit_arrays(campaign, CHANNELS, funders)
-
-    people = audience.people
-    may_get = eligible(campaign, known.customers, people["customer_id"], as_of=as_of)
-    propensity = propensities(champion, rates, items, campaign.offers, people["customer_id"].combine_chunks())
-
-    def arm(name: str) -> tuple[pa.Table, NDArray[np.bool_], NDArray[np.float32], Candidates]:
-        rows = np.flatnonzero(pc.equal(people["arm"], name).to_numpy())
-        p0 = propensity[rows] * reach.astype(np.float32)
-        pairs = candidates(people.take(rows), may_get[rows], p0, seed)
-        return people.take(rows), may_get[rows], propensity[rows], pairs
-
-    treated, controls = arm("treatment"), arm("control")
-    solution = solve(treated[-1], offers, limits, seed=seed)
+    plan, (offers, limits, further, prices) = plans[k], views[k]
+    found, funders = solved.night.parts[k], len(plan.funders)
+    first = sum(len(each.funders) for each in plans[:k])
+    own = slice(first, first + funders)
+    mine = columns_of(own, solved.parts[k], offers.shares.shape[1] - funders)
+    chosen = replace(found.chosen, costs=found.chosen.costs[:, own])
+    used = replace(found.used, budgets=found.used.budgets[mine])
+    night = solved.night.certificate
+    solution = Solution(chosen, found.value, used, prices, share_of(night, found.value, arms[0]))
+    ghosts = of_rows(rules[1].chosen, kept[1])
+    ghosts = replace(ghosts, costs=ghosts.costs[:, :funders])
+    addressed = np.zeros(arms[0].customers, np.bool_)
+    addressed[chosen.customer] = True
+    treated = Outcome(
+        plan.treatment,
+        arms[0],
+        chosen,
+        by_price(arms[0], of_rows(rules[0].chosen, kept[0])),
+        rivals(k, plans, solved, left, left.treatment[k], rules[0].wanted & ~addressed),
+    )
+    controls = Outcome(
+        plan.control,
+        arms[1],
+        ghosts,
+        by_price(arms[1], ghosts),
+        rivals(k, plans, solved, left, left.control[k], rules[1].wanted & ~kept[1]),
+    )
     return Choice(
+        plan,
         offers,
         limits,
-        funders,
-        scopes,
-        rates.base,
-        share_with_margin(items, scopes),
-        Arm(*treated, solution.chosen),
-        Arm(*controls, at_prices(controls[-1], offers, limits, solution.prices)),
-        worth_sending(treated[-1], offers, limits),
+        tuple(further),
         solution,
-        first_come(treated[-1], offers, limits).value,
+        treated,
+        controls,
+        worth_sending(arms[0], offers, limits),
+        free,
     )
+
+
+def share_of(night: Certificate, value: float, pairs: Candidates) -> Certificate:
+    """One campaign's: with what the others of the night are given held fixed, it cannot earn more than this bound."""
+    bound = value + (night.bound - night.value)
+    return replace(
+        night, bound=bound, value=value, gap=(bound - value) / abs(bound) if bound else 0.0,
+        pairs=pairs.pairs, pruned=pairs.pruned,
+    )  # fmt: skip
+
+
+def of_rows(chosen: Chosen, rows: NDArray[np.bool_]) -> Chosen:
+    """The decisions of some customers."""
+    kept = rows[chosen.customer]
+    return Chosen(**{name: getattr(chosen, name)[kept] for name in Chosen.__dataclass_fields__})
+
+
+def by_price(pairs: Candidates, chosen: Chosen) -> NDArray[np.bool_]:
+    found = np.zeros(pairs.pairs, np.bool_)
+    found[chosen.pair] = True
+    return found
+
+
+def rivals(
+    k: int,
+    plans: Sequence[Plan],
+    solved: Solved,
+    left: Left,
+    person: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+) -> NDArray[np.object_]:
+    """Of those whom the prices alone would have sent a message, but for the most that a person gets: the campaign that
+    writes to them instead."""
+    sent = np.zeros(len(left.messages), np.int64)
+    writer = np.full(len(left.messages), None, object)
+    for number, solution in enumerate(solved.night.parts):
+        rows = left.treatment[number][np.unique(solution.chosen.customer)]
+        sent[rows] += 1
+        if number != k:
+            writer[rows] = plans[number].campaign.id
+    full = wanted & (sent[person] >= left.messages[person])
+    found = np.full(len(person), None, object)
+    found[full] = writer[person][full]
+    return found
 
 
 def worth_sending(pairs: Candidates, offers: Offers, limits: Limits) -> NDArray[np.bool_]:
@@ -122,19 +356,14 @@ def worth_sending(pairs: Candidates, offers: Offers, limits: Limits) -> NDArray[
     return found
 
 
-def share_with_margin(items: pa.Table, scopes: csr_matrix) -> NDArray[np.float64]:
-    """How many of each scope's items state a margin, 0–1 [offers]; of the others settings.margin_rate is assumed."""
-    stated = items["margin_rate"].is_valid().to_numpy().astype(np.float64)
-    return (scopes.T @ stated) / np.maximum(1, np.asarray(scopes.sum(axis=0)).ravel())
-
-
-def candidates(people: pa.Table, may_get: NDArray[np.bool_], p0: NDArray[np.float32], seed: int) -> Candidates:
-    """The pairs that are allowed, a row per person in the order of the table."""
-    person, offer = np.nonzero(may_get)
-    return Candidates(
-        indptr=np.concatenate([[0], np.cumsum(may_get.sum(axis=1))]).astype(np.int64),
-        offer=offer.astype(np.uint16 if may_get.shape[1] <= 1 << 16 else np.uint32),
-        p0=np.ascontiguousarray(p0[person, offer]),
-        channel_ok=np.column_stack([people[channel].to_numpy() for channel in CHANNELS]),
-        keys=pd.util.hash_array(people["customer_id"].to_numpy(), hash_key=f"{seed:016d}"),
-    )
+def used_of_rows(choice: Choice) -> Floats:
+    """What a campaign's own decisions use of each of its limits on groups, and of the night's."""
+    chosen, groups = choice.treatment.chosen, choice.treatment.candidates.groups
+    used = np.zeros(len(choice.further))
+    for r, row in enumerate(choice.further):
+        each = np.zeros(len(choice.offers))
+        each[row.offers] = 1.0 if row.weight is None else row.weight
+        inside = True if row.group < 0 else (groups[chosen.customer] == row.group).any(axis=1)  # type: ignore[index]
+        amount = each[chosen.offer] * (1.0 if row.kind else chosen.p1)
+        used[r] = float(np.where(inside, amount, 0.0).sum())
+    return used

@@ -1,19 +1,20 @@
 """Every offer that somebody was allowed: what it was worth for them, and whether it was chosen or why it lost."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaigns.allocation import Candidates, Limits, Offers, Reason, losing_reasons
-from campaigns.spec import Campaign
+from campaigns.allocation import SENT, Candidates, Limits, Offers, Reason, losing_reasons
 from campaigns.tables import CHANNELS
 from campaigns.value import pair_value, purchase_probability, written_value
-from flows.deciding.choice import Arm, Choice
+from flows.deciding.choice import Choice, Outcome, Together, used_of_rows
 
 CHOSEN = "chosen"
 BEATEN = "beaten by "
+LIMIT, NIGHT_LIMIT, MESSAGE = "limit of ", "night limit of ", "message of "
 
 CONSIDERED = pa.schema(
     [
@@ -24,64 +25,130 @@ CONSIDERED = pa.schema(
         pa.field("value", pa.int64(), nullable=False),  # rupiah, on the better of the customer's channels
         pa.field("reason", pa.string(), nullable=False),  # CHOSEN, BEATEN + offer, or a limit or rule by name
         pa.field("price", pa.int64(), nullable=False),  # rupiah that a limit's shadow price takes off the value
+        pa.field("by_price", pa.bool_(), nullable=False),  # whether the shadow prices alone would have chosen it
     ]
 )
 
 
-def considered_table(campaign: Campaign, choice: Choice) -> pa.Table:
+def considered_table(choice: Choice, together: Together) -> pa.Table:
     """A row for each allowed pair of both arms, in order of customer and offer."""
-    parts = [_arm_considered(campaign, choice, arm) for arm in (choice.treatment, choice.control)]
+    parts = [_arm_considered(choice, together, arm) for arm in (choice.treatment, choice.control)]
     return pa.concat_tables(parts).sort_by([("customer_id", "ascending"), ("offer_id", "ascending")])
 
 
-def _arm_considered(campaign: Campaign, choice: Choice, arm: Arm) -> pa.Table:
-    pairs, solution = arm.candidates, choice.solution
-    used = solution.used if arm is choice.treatment else None
-    found = losing_reasons(pairs, choice.offers, choice.limits, arm.chosen, solution.prices, used)
+def _arm_considered(choice: Choice, together: Together, outcome: Outcome) -> pa.Table:
+    pairs, solution = outcome.candidates, choice.solution
+    own, rows = len(choice.funders), len(choice.plan.rows)
+    used, of_rows = None, None
+    if outcome is choice.treatment:  # no limit stops a ghost
+        budgets = np.concatenate([solution.used.budgets[:own], together.used_budgets])
+        used = replace(solution.used, budgets=budgets)
+        of_rows = np.concatenate([used_of_rows(choice)[:rows], together.used_limits])
+    found = losing_reasons(pairs, choice.offers, choice.limits, outcome.chosen, solution.prices, used)
     person = np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr))
-    people = arm.people.take(person)
-    names = {
-        (code, detail): reason_name(campaign, choice, Reason(code), detail)
-        for code, detail in set(zip(found.reason.tolist(), found.detail.tolist(), strict=True))
-    }
-    offer_ids = np.array([offer.id for offer in campaign.offers], object)
+    names = reason_names(choice, together, found.reason, found.detail)
+    price = found.price.copy()
+    stopped, toll = stopped_by_rows(choice, pairs, of_rows)
+    better = np.isin(found.reason, (Reason.BEATEN, Reason.QUOTA, Reason.BUDGET, Reason.CHANNEL)) & (stopped >= 0)
+    better &= toll >= price
+    row_names = [LIMIT + row.name for row in choice.plan.rows] + [NIGHT_LIMIT + row.name for row in together.limits]
+    for r in np.unique(stopped[better]).tolist():
+        names[better & (stopped == r)] = row_names[r]
+    price[better] = toll[better]
+    rival = outcome.rival[person]
+    crowded = (found.reason == Reason.CHANNEL) & ~better & np.array([name is not None for name in rival], np.bool_)
+    names[crowded] = MESSAGE + rival[crowded]
+    price[crowded] = 0.0
+    people = outcome.people.take(person)
     columns = [
         people["customer_id"],
         people["arm"],
-        pa.array(offer_ids[pairs.offer], pa.string()),
-        pa.array(arm.propensity[person, pairs.offer]),
+        pa.array(np.array([offer.id for offer in choice.plan.campaign.offers], object)[pairs.offer], pa.string()),
+        pa.array(outcome.propensity[person, pairs.offer]),
         pa.array(written_value(best_value(pairs, choice.offers, choice.limits))),
-        pa.array([names[key] for key in zip(found.reason.tolist(), found.detail.tolist(), strict=True)], pa.string()),
-        pa.array(written_value(found.price)),
+        pa.array(names, pa.string()),
+        pa.array(written_value(price)),
+        pa.array(outcome.by_price),
     ]
     return pa.table(columns, schema=CONSIDERED)
 
 
-def reason_name(campaign: Campaign, choice: Choice, reason: Reason, detail: int) -> str:
+def reason_names(
+    choice: Choice, together: Together, reason: NDArray[np.int8], detail: NDArray[np.int32]
+) -> NDArray[np.object_]:
+    """Each pair's reason by name [pairs]."""
+    keys = reason.astype(np.int64) * 2**32 + detail.astype(np.int64)
+    known, first, number = np.unique(keys, return_index=True, return_inverse=True)
+    named = [reason_name(choice, together, Reason(int(reason[k])), int(detail[k])) for k in first]
+    return np.array(named, object)[number.reshape(-1)] if len(known) else np.array([], object)
+
+
+def reason_name(choice: Choice, together: Together, reason: Reason, detail: int) -> str:
+    offers = choice.plan.campaign.offers
     match reason:
         case Reason.CHOSEN:
             return CHOSEN
         case Reason.BEATEN:
-            return BEATEN + campaign.offers[detail].id
+            return BEATEN + offers[detail].id
         case Reason.QUOTA:
-            return f"quota of {campaign.offers[detail].id}"
+            return f"quota of {offers[detail].id}"
         case Reason.BUDGET:
-            return f"budget of {choice.funders[detail]}"
+            own = len(choice.funders)
+            if detail < own:
+                return f"budget of {choice.funders[detail]}"
+            return f"night budget of {together.funds[detail - own]}"
         case Reason.CHANNEL:
             return f"capacity of {CHANNELS[detail]}"
         case Reason.NOT_ADDRESSED:
             return "no address"
-        case Reason.NOT_WORTH_SENDING:
+        case _:
             return "not worth sending"
+
+
+def stopped_by_rows(
+    choice: Choice, pairs: Candidates, used: NDArray[np.float64] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The limit on a group that keeps a pair out, −1 for none, and what its price takes off the pair's value [pairs]:
+    the dearest, where at the prices of all limits the pair is worth nothing; or else one that is used up."""
+    stopped, dearest = np.full(pairs.pairs, -1, np.int64), np.zeros(pairs.pairs)
+    if not choice.further:
+        return stopped, dearest
+    offers, prices = choice.offers, choice.solution.prices
+    p1 = best_chance(pairs, offers, choice.limits)
+    worth = best_value(pairs, offers, choice.limits)
+    worth -= prices.quota[pairs.offer] * np.where(offers.quota_kind[pairs.offer] == SENT, 1.0, p1)
+    worth -= p1 * ((offers.benefit[:, None] * offers.shares) @ prices.budget)[pairs.offer]
+    customer = np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr))
+    full = np.full(pairs.pairs, -1, np.int64)
+    for r, (row, price) in enumerate(zip(choice.further, prices.further, strict=True)):
+        each = np.zeros(len(offers))
+        each[row.offers] = 1.0 if row.weight is None else row.weight
+        amount = each[pairs.offer] * (1.0 if row.kind == SENT else p1)
+        if row.group >= 0 and pairs.groups is not None:
+            amount = np.where((pairs.groups == row.group).any(axis=1)[customer], amount, 0.0)
+        toll = price * amount
+        worth -= -toll if row.at_least else toll
+        if row.at_least:
+            continue
+        higher = toll > dearest
+        stopped[higher], dearest[higher] = r, toll[higher]
+        if used is not None:
+            full[(amount > 0) & (used[r] + amount > row.amount)] = r
+    priced = (worth <= 0) & (stopped >= 0)
+    return np.where(priced, stopped, full), np.where(priced, dearest, 0.0)
+
+
+def best_chance(pairs: Candidates, offers: Offers, limits: Limits) -> NDArray[np.float64]:
+    """p1 on the better of the channels that the customer may be written to on [pairs]."""
+    customer = np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr))
+    response = np.where(pairs.channel_ok, limits.response, 0.0).max(axis=1)[customer]
+    return purchase_probability(pairs.p0, offers.uplift[pairs.offer], response)
 
 
 def best_value(pairs: Candidates, offers: Offers, limits: Limits) -> NDArray[np.float64]:
     """What each pair is worth on the better of the channels that the customer may be written to on; rupiah [pairs]."""
-    customer = np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr))
-    response = np.where(pairs.channel_ok, limits.response, 0.0).max(axis=1)[customer]
-    p1 = purchase_probability(pairs.p0, offers.uplift[pairs.offer], response)
     money = (column[pairs.offer] for column in (offers.margin, offers.benefit, offers.retailer_share))
-    return pair_value(pairs.p0, p1, *money)
+    return pair_value(pairs.p0, best_chance(pairs, offers, limits), *money)
 
 
 def losing_counts(considered: pa.Table) -> dict[str, int]:

@@ -23,7 +23,9 @@ from campaigns.spec import PLACEMENTS, Campaign, ChannelName
 from campaigns.tables import CHANNELS, COST, DECISIONS
 from campaigns.value import written_value
 from flows.champion import Champion
-from flows.deciding.choice import Arm, Choice, Known
+from flows.deciding.choice import Choice, Outcome, Together
+from flows.deciding.facts import budget_facts, limit_facts, night_facts, quota_facts
+from flows.deciding.plan import Known
 from flows.recommend import may_be_shown
 from flows.settings import Settings
 from flows.workspace import Workspace, checksum, write_text
@@ -48,7 +50,7 @@ def decisions_table(
 
 
 def _arm_decisions(
-    campaign: Campaign, occurrence: Occurrence, champion: Champion, known: Known, choice: Choice, arm: Arm
+    campaign: Campaign, occurrence: Occurrence, champion: Champion, known: Known, choice: Choice, arm: Outcome
 ) -> pa.Table:
     chosen, serving = arm.chosen, champion.serving
     people = arm.people.take(chosen.customer)
@@ -80,6 +82,7 @@ def _arm_decisions(
         "value": pa.array(written_value(chosen.value)),
         "costs": pa.array([_costs(choice.funders, row) for row in chosen.costs], pa.list_(COST)),
         "reason": pa.array(why, pa.string()),
+        "code": pa.nulls(len(chosen), pa.string()),
     }
     return pa.table([columns[name] for name in DECISIONS.schema.names], schema=DECISIONS.schema)
 
@@ -128,6 +131,7 @@ def run_manifest(
     known: Known,
     audience: Audience,
     choice: Choice,
+    together: Together,
     decisions: pa.Table,
     as_of: datetime,
 ) -> dict[str, Any]:
@@ -170,15 +174,10 @@ def run_manifest(
             for channel, limits in campaign.channels.items()
         },
         "offers": [_offer_facts(campaign, choice, j) for j in range(len(campaign.offers))],
-        "budgets": [
-            {
-                "funder": funder,
-                "limit": campaign.budgets[funder],
-                "used": int(solution.used.budgets[f]),
-                "price": float(solution.prices.budget[f]),
-            }
-            for f, funder in enumerate(choice.funders)
-        ],
+        "budgets": [budget_facts(choice, f) for f in range(len(choice.funders))],
+        "limits": limit_facts(choice),
+        "night": night_facts(choice, together),
+        "started_from": [start.said for start in together.started],
         "certificate": {**asdict(certificate), "left_on_the_table": certificate.left_on_the_table},
         "first_come": {"value": choice.first_come, "lost": solution.value - choice.first_come},
         "counts": {"decisions": decisions.num_rows, "controls": choice.control.people.num_rows},
@@ -187,28 +186,24 @@ def run_manifest(
 
 
 def _offer_facts(campaign: Campaign, choice: Choice, j: int) -> dict[str, Any]:
-    offer, chosen, solution = campaign.offers[j], choice.treatment.chosen, choice.solution
+    offer, chosen = campaign.offers[j], choice.treatment.chosen
     own = chosen.offer == j
-    quota = offer.quota and {
-        "kind": offer.quota.kind,
-        "limit": offer.quota.limit,
-        "used": float(solution.used.quota[j]),
-        "price": float(solution.prices.quota[j]),
-    }
     return {
         "offer_id": offer.id,
         "title": offer.text["id"].title,
+        "titles": {language: words.title for language, words in sorted(offer.text.items())},
         "decisions": int(own.sum()),
         "expected_redemptions": float(chosen.p1[own].sum()),
         "expected_spend": int(chosen.costs[own].sum()),
         "expected_value": int(written_value(chosen.value[own]).sum()),
         "uplift": offer.uplift,
         "uplift_source": "assumed",
-        "quota": quota,
-        "items_in_scope": int(choice.scopes[:, j].sum()),
-        "base_rate": float(choice.base_rates[j]),
+        "quota": quota_facts(choice, j),
+        "eligibility": offer.eligibility,
+        "items_in_scope": int(choice.plan.scopes[:, j].sum()),
+        "base_rate": float(choice.plan.base_rates[j]),
         "recipients_rate": float(choice.treatment.propensity[chosen.customer[own], j].mean()) if own.any() else None,
-        "margin_assumed": float(1 - choice.margin_known[j]),
+        "margin_assumed": float(1 - choice.plan.margin_known[j]),
     }
 
 
@@ -235,7 +230,7 @@ def look_back(
     found = hindsight(
         decisions,
         net_purchases(purchases, end),
-        choice.scopes,
+        choice.plan.scopes,
         known.items["item_id"],
         [offer.id for offer in campaign.offers],
         people,

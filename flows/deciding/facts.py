@@ -1,0 +1,116 @@
+"""What a run's manifest says of its limits, and of the night that it was decided in."""
+
+from dataclasses import asdict
+from typing import Any
+
+from campaigns.allocation import Certificate
+from flows.deciding.caution import is_uncertain
+from flows.deciding.choice import Choice, Together, used_of_rows
+from flows.deciding.limits import Row
+
+
+def budget_facts(choice: Choice, f: int) -> dict[str, Any]:
+    """A funder's budget: its limit, what is expected to be spent, and what one more rupiah would earn."""
+    plan, solution = choice.plan, choice.solution
+    funder = plan.funders[f]
+    return {
+        "funder": funder,
+        "limit": plan.campaign.budgets[funder],
+        "used": int(solution.used.budgets[f]),
+        "price": float(solution.prices.budget[f]),
+        **_caution(plan.campaign.budget_confidence, choice.limits.budgets[f]),
+    }
+
+
+def quota_facts(choice: Choice, j: int) -> dict[str, Any] | None:
+    offer, solution = choice.plan.campaign.offers[j], choice.solution
+    if offer.quota is None:
+        return None
+    facts = {
+        "kind": offer.quota.kind,
+        "limit": offer.quota.limit,
+        "used": float(solution.used.quota[j]),
+        "price": float(solution.prices.quota[j]),
+    }
+    if offer.quota.kind == "redeemed":
+        facts |= _caution(choice.plan.campaign.quota_confidence, choice.offers.quota[j])
+    return facts
+
+
+def limit_facts(choice: Choice) -> list[dict[str, Any]]:
+    """The campaign's limits on groups, and its guaranteed minimums."""
+    used, campaign = used_of_rows(choice), choice.plan.campaign
+    return [
+        {
+            **_row_facts(row, row.amount, used[r], choice.solution.prices.further[r]),
+            **(
+                _caution(
+                    campaign.budget_confidence if row.kind == "budget" else campaign.quota_confidence,
+                    choice.further[r].amount,
+                )
+                if is_uncertain(row)
+                else {}
+            ),
+        }
+        for r, row in enumerate(choice.plan.rows)
+    ]
+
+
+def night_facts(choice: Choice, together: Together) -> dict[str, Any]:
+    """own: this campaign's part of what the night uses."""
+    own_funders, own_rows = len(choice.funders), len(choice.plan.rows)
+    mine, my_rows = choice.solution.used.budgets[own_funders:], used_of_rows(choice)[own_rows:]
+    facts = together_facts(together)
+    for budget, amount in zip(facts["budgets"], mine.tolist(), strict=True):
+        budget["own"] = int(amount)
+    for limit, amount in zip(facts["limits"], my_rows.tolist(), strict=True):
+        limit["own"] = float(amount)
+    return facts
+
+
+def together_facts(together: Together) -> dict[str, Any]:
+    """The night's certificate, its budgets and limits, and the runs that were held fixed."""
+    return {
+        "certificate": certificate_facts(together.certificate),
+        "first_come": {
+            "value": together.first_come,
+            "lost": together.certificate.value - together.first_come,
+        },
+        "held": [
+            {"campaign": run.campaign_id, "occurrence": run.occurrence, "sha256": run.digest}
+            for run in together.left.held
+        ],
+        "budgets": [
+            {
+                "funder": funder,
+                "limit": float(together.budgets[f]),
+                "used": float(together.used_budgets[f]),
+                "price": float(together.budget_prices[f]),
+            }
+            for f, funder in enumerate(together.funds)
+        ],
+        "limits": [
+            _row_facts(row, row.limit.amount, together.used_limits[r], together.limit_prices[r])
+            for r, row in enumerate(together.limits)
+        ],
+    }
+
+
+def certificate_facts(certificate: Certificate) -> dict[str, Any]:
+    return {**asdict(certificate), "left_on_the_table": certificate.left_on_the_table}
+
+
+def _row_facts(row: Row, amount: float, used: float, price: float) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "unit": row.unit,
+        "limit": float(amount),
+        "used": float(used),
+        "price": float(price),
+    }
+
+
+def _caution(confidence: float, planned: float) -> dict[str, Any]:
+    """Of a limit on what is uncertain: the confidence asked for, and the expected use that it was planned with."""
+    return {"confidence": confidence, "planned": float(planned) if confidence > 0.5 else None}

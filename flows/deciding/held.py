@@ -1,0 +1,54 @@
+"""What the other campaigns of a night have already been given: their published runs, held fixed."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flows.contacts import Firing, runs_known
+from flows.settings import Settings
+from flows.workspace import Workspace, checksum, read_json
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A published run of another campaign that was decided in the same night. digest: of its decisions."""
+
+    campaign_id: str
+    occurrence: str
+    manifest: dict[str, Any]
+    digest: str
+
+
+def local_day(settings: Settings, instant: datetime) -> date:
+    return instant.astimezone(ZoneInfo(settings.timezone)).date()
+
+
+def held_runs(
+    workspace: Workspace, settings: Settings, deciding: Collection[Firing], night: date, as_of: datetime
+) -> list[Held]:
+    """The runs of a night that are not being decided, in order of campaign and occurrence."""
+    found = []
+    for run in runs_known(workspace, as_of, deciding):
+        manifest = read_json(run / "manifest.json")
+        if local_day(settings, datetime.fromisoformat(manifest["decide_at"])) == night:
+            found.append(Held(run.parent.name, run.name, manifest, checksum(run / "decisions.parquet")))
+    return found
+
+
+def spent(held: Sequence[Held]) -> Counter[str]:
+    """What funders are expected to spend in these runs, by funder."""
+    used: Counter[str] = Counter()
+    for run in held:
+        used.update({budget["funder"]: budget["used"] for budget in run.manifest["budgets"]})
+    return used
+
+
+def used_of_limits(held: Sequence[Held]) -> Counter[str]:
+    """What these runs use of the limits that larisma.toml states for a night, by the limit's name."""
+    used: Counter[str] = Counter()
+    for run in held:
+        used.update({row["name"]: row["own"] for row in run.manifest.get("night", {}).get("limits", [])})
+    return used

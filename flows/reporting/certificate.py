@@ -1,0 +1,111 @@
+"""What limits are worth and what is left on the table, in plain words; and the same of a whole night."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from flows.reporting.words import Words, load_words
+
+LANGUAGES = ("id", "en")
+LEAST_PRICE = 0.005  # of a rupiah; below it a price would read Rp0
+Manifest = Mapping[str, Any]
+
+
+def certificate_words(manifest: Manifest) -> dict[str, list[str]]:
+    """Language → the certificate in sentences, most telling first."""
+    zone = manifest.get("timezone", "Asia/Jakarta")
+    return {language: list(sentences(load_words(language, zone), manifest)) for language in LANGUAGES}
+
+
+def sentences(words: Words, manifest: Manifest) -> Iterator[str]:
+    certificate, first_come = manifest["certificate"], manifest.get("first_come")
+    yield _plain(words, "said_left", left=words.rupiah(certificate["left_on_the_table"]))
+    if first_come and first_come["lost"] > 0:
+        yield _plain(words, "said_more", more=words.rupiah(first_come["lost"]))
+    binding, slack = [], []
+    for kind, name, used, limit, price, show in worded_limits(words, manifest):
+        if price >= LEAST_PRICE:
+            binding.append((price * limit, _plain(words, f"price_{kind}", name=name, price=words.price(price))))
+        elif kind != "minimum" and limit - used >= 1:
+            slack.append(_plain(words, f"needless_{kind}", name=name, left=show(int(limit - used))))
+    yield from (said for _, said in sorted(binding, key=lambda entry: -entry[0]))
+    yield from slack
+
+
+def worded_limits(words: Words, manifest: Manifest) -> Iterator[tuple[str, str, float, float, float, Any]]:
+    """(kind, name, used, limit, price, how its amounts are written) of every limit of a run."""
+    for budget in manifest["budgets"]:
+        yield "budget", budget["funder"], budget["used"], _most(budget), budget["price"], words.rupiah
+    for budget in manifest.get("night", {}).get("budgets", []):
+        yield "night_budget", budget["funder"], budget["used"], budget["limit"], budget["price"], words.rupiah
+    for name, channel in sorted(manifest["channels"].items()):
+        if channel.get("capacity") is not None:
+            price = channel.get("price") or 0.0
+            yield name, words.texts["channels"][name], channel["sent"], channel["capacity"], price, words.number
+    for offer in manifest["offers"]:
+        if quota := offer.get("quota"):
+            title = offer.get("titles", {}).get(words.language, offer["title"])
+            yield quota["kind"], title, quota["used"], _most(quota), quota["price"], words.number
+    rows = [*manifest.get("limits", []), *manifest.get("night", {}).get("limits", [])]
+    for row in rows:
+        kind = "minimum" if row["kind"] == "minimum" else f"limit_{row['unit']}"
+        show = words.rupiah if row["unit"] == "rupiah" else words.number
+        yield kind, row["name"], row["used"], _most(row), row["price"], show
+
+
+def night_manifest(day: date, runs: Sequence[Manifest]) -> dict[str, Any]:
+    """What was decided together: its certificate, what the campaigns share, and each campaign's part."""
+    night = runs[0]["night"]
+    shared = [{key: value for key, value in entry.items() if key != "own"} for entry in night["budgets"]]
+    limits = [{key: value for key, value in entry.items() if key != "own"} for entry in night["limits"]]
+    manifest = {
+        "day": day.isoformat(),
+        "as_of": runs[0]["as_of"],
+        "timezone": runs[0]["timezone"],
+        "seed": runs[0]["seed"],
+        "code": runs[0]["code"],
+        "model": runs[0]["model"]["id"],
+        "campaigns": [
+            {
+                "campaign": run["campaign"]["id"],
+                "occurrence": run["occurrence"],
+                "version": run["campaign"]["version"],
+                "messages": run["counts"]["messages"],
+                "spend": sum(budget["used"] for budget in run["budgets"]),
+                "value": run["certificate"]["value"],
+            }
+            for run in runs
+        ],
+        "certificate": night["certificate"],
+        "first_come": night["first_come"],
+        "held": night["held"],
+        "started_from": runs[0]["started_from"],
+        "budgets": shared,
+        "limits": limits,
+    }
+    certificate = {**night["certificate"], "words": night_words(manifest, runs)}
+    return {**manifest, "certificate": certificate}
+
+
+def night_words(manifest: Manifest, runs: Sequence[Manifest]) -> dict[str, list[str]]:
+    """As certificate_words, of the whole night: its own limits first, then those of its campaigns."""
+    whole = {
+        "certificate": manifest["certificate"],
+        "first_come": manifest["first_come"],
+        "budgets": [budget for run in runs for budget in run["budgets"]],
+        "channels": {},
+        "offers": [offer for run in runs for offer in run["offers"]],
+        "limits": [row for run in runs for row in run["limits"]],
+        "night": {"budgets": manifest["budgets"], "limits": manifest["limits"]},
+    }
+    return {lang: list(sentences(load_words(lang, manifest["timezone"]), whole)) for lang in LANGUAGES}
+
+
+def _most(limit: Manifest) -> float:
+    """What a limit was planned with."""
+    planned = limit.get("planned")
+    return limit["limit"] if planned is None else planned
+
+
+def _plain(words: Words, key: str, **values: object) -> str:
+    return str(words.texts[key]).format(**values)
