@@ -3,6 +3,7 @@
 Everything is array arithmetic over sorted lines. Ids are strings outside and row numbers inside.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +17,10 @@ from recsys.tables import INSTANT, InputError
 
 DAY = 86_400_000_000  # microseconds
 
+LINE = ("line_id", "occurred_at", "kind", "quantity", "returned_line_id")
+
 Ints = NDArray[np.int64]
+Codes = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,28 +54,36 @@ def build_matrix(
     never), and a cell is at most cap. Items with fewer than min_item_buyers customers are left out; customers who keep
     a purchase but none of these items keep an empty row.
     """
-    net = net_purchases(purchases, as_of)
-    customers, customer = _codes(net["customer_id"])
-    items, item = _codes(net["item_id"])
-    _, order = _codes(net["order_id"])
-    at = _instants(net["occurred_at"])
+    ids = ("customer_id", "item_id", "order_id")
+    with ThreadPoolExecutor(len(ids)) as pool:  # Arrow takes one thread per column
+        (customers, customer), (items, item), (orders, order) = pool.map(_codes, (purchases[name] for name in ids))
+    rows, _ = _remaining(purchases, as_of, customer, item)
+    customers, customer = _in_order(customers, customer[rows])
+    items, item = _in_order(items, item[rows])
+    at, order = _instants(purchases["occurred_at"])[rows], order[rows]
 
-    pair = customer * max(len(items), 1) + item
-    by = np.lexsort((at, order, pair))
-    pair, order, at = pair[by], order[by], at[by]
-    last = np.append((pair[1:] != pair[:-1]) | (order[1:] != order[:-1]), True)[: len(pair)]  # one line per order
-    pair, age = pair[last], (pa.scalar(as_of, INSTANT).value - at[last]) / DAY
+    pair = customer.astype(np.int64) * max(len(items), 1) + item
+    if len(customers) * len(items) * len(orders) < 2**63:
+        line = pair * max(len(orders), 1) + order
+        by = np.argsort(line)
+        fresh = _starts(line[by])
+    else:
+        by = np.lexsort((order, pair))
+        fresh = _starts(pair[by]) | _starts(order[by])
+    pair, first = pair[by][fresh], np.flatnonzero(fresh)  # one line per order, the last
+    at = np.maximum.reduceat(at[by], first) if len(first) else at
+    age = (pa.scalar(as_of, INSTANT).value - at) / DAY
     weight = np.ones(len(pair)) if half_life_days is None else np.exp2(-age / half_life_days)
 
-    starts = np.flatnonzero(np.append(True, pair[1:] != pair[:-1])[: len(pair)])
+    starts = np.flatnonzero(_starts(pair))
     cell = np.minimum(np.add.reduceat(weight, starts), cap) if len(starts) else weight
     row, column = np.divmod(pair[starts], max(len(items), 1))
     known = np.bincount(column, minlength=len(items)) >= min_item_buyers
-    kept = known[column]
-    renumbered = np.cumsum(known) - 1
-    matrix = csr_matrix(
-        (cell[kept].astype(np.float32), (row[kept], renumbered[column[kept]])), shape=(len(customers), int(known.sum()))
-    )
+    kept, renumbered = known[column], np.cumsum(known) - 1
+    indptr = np.append(0, np.cumsum(np.bincount(row[kept], minlength=len(customers))))
+    width = np.int32 if len(column) < 2**31 else np.int64
+    cells = (cell[kept].astype(np.float32), renumbered[column[kept]].astype(width), indptr.astype(width))
+    matrix = csr_matrix(cells, shape=(len(customers), int(known.sum())))
     return InteractionMatrix(matrix, customers, items.filter(pa.array(known)))
 
 
@@ -82,20 +94,12 @@ def net_purchases(purchases: pa.Table, as_of: datetime) -> pa.Table:
     earlier purchases of that customer and item. Of a part return, quantity, amount and discount shrink in proportion,
     in whole rupiah. What is returned beyond what was bought cancels nothing.
     """
-    if as_of.tzinfo is None:
-        raise ValueError(f"as_of must carry a time zone, got {as_of}")
-    lines = purchases.filter(pc.less(purchases["occurred_at"], pa.scalar(as_of, INSTANT)))
-    bought = pc.equal(lines["kind"], "purchase")
-    if not pc.any(pc.invert(bought)).as_py():
-        return lines
-    items, item = _codes(lines["item_id"])
-    pair = _codes(lines["customer_id"])[1] * len(items) + item
-    touched = np.flatnonzero(np.isin(pair, pair[~_array(bought)]))
-    left = _array(lines["quantity"]).copy()
-    left[touched] = _left(lines.take(touched), pair[touched])
-    kept = np.flatnonzero(_array(bought) & (left > 0))
-    net, left = lines.take(kept), left[kept]
+    codes = [_codes(purchases[name])[1] for name in ("customer_id", "item_id")]
+    kept, left = _remaining(purchases, as_of, *codes)
+    net = purchases if len(kept) == purchases.num_rows else purchases.take(kept)
     quantity, remains = net["quantity"], pa.array(left)
+    if quantity.equals(pa.chunked_array([remains])):
+        return net
     for name in ("amount", "discount"):
         whole = net[name]
         part = pc.divide(pc.add(pc.multiply(whole, remains), pc.divide(quantity, 2)), quantity)
@@ -103,11 +107,33 @@ def net_purchases(purchases: pa.Table, as_of: datetime) -> pa.Table:
     return _with(net, "quantity", pa.chunked_array([remains]))
 
 
+def _remaining(purchases: pa.Table, as_of: datetime, customer: Codes, item: Codes) -> tuple[Ints, Ints]:
+    """Rows of the purchases of which something is left as of an instant, rising, and the quantity that is left."""
+    if as_of.tzinfo is None:
+        raise ValueError(f"as_of must carry a time zone, got {as_of}")
+    before = _instants(purchases["occurred_at"]) < pa.scalar(as_of, INSTANT).value
+    bought = _array(pc.equal(purchases["kind"], "purchase"))
+    left = _array(purchases["quantity"]).copy()
+    returned = np.flatnonzero(before & ~bought)
+    if len(returned):
+        width = int(item.max()) + 1
+        pairs = customer[returned].astype(np.int64) * width + item[returned]
+        # Few customers return, so few lines are compared in full.
+        flagged = np.zeros(int(customer.max()) + 1, bool), np.zeros(width, bool)
+        flagged[0][customer[returned]] = flagged[1][item[returned]] = True
+        touched = np.flatnonzero(before & flagged[0][customer] & flagged[1][item])
+        pair = customer[touched].astype(np.int64) * width + item[touched]
+        touched, pair = touched[among := np.isin(pair, pairs)], pair[among]
+        left[touched] = _left(purchases.select(LINE).take(touched), pair)
+    rows = np.flatnonzero(before & bought & (left > 0))
+    return rows, left[rows]
+
+
 def _left(lines: pa.Table, group: Ints) -> Ints:
     """Quantity left of each purchase after all returns; for the returns themselves 0. group: customer and item."""
     bought = _array(pc.equal(lines["kind"], "purchase"))
     quantity = _array(lines["quantity"]).copy()
-    line = _codes(lines["line_id"])[1]
+    line = _in_order(*_codes(lines["line_id"]))[1]
     by = np.lexsort((line, ~bought, _instants(lines["occurred_at"]), group))  # at one instant, purchases come first
     place = np.empty_like(by)
     place[by] = np.arange(len(by))
@@ -136,16 +162,28 @@ def _left(lines: pa.Table, group: Ints) -> Ints:
     return out
 
 
-def _codes(ids: pa.ChunkedArray) -> tuple[pa.StringArray, Ints]:
-    """The sorted distinct ids, and each id's number among them."""
+def _codes(ids: pa.ChunkedArray) -> tuple[pa.StringArray, Codes]:
+    """The distinct ids, in the order in which they come, and each id's number among them."""
     if not len(ids):
-        return pa.array([], ids.type), np.zeros(0, np.int64)
+        return pa.array([], ids.type), np.zeros(0, np.int32)
     encoded = ids.dictionary_encode().unify_dictionaries()
-    names = encoded.chunk(0).dictionary
+    codes = [chunk.indices.to_numpy() for chunk in encoded.chunks]
+    return encoded.chunk(0).dictionary, codes[0] if len(codes) == 1 else np.concatenate(codes)
+
+
+def _in_order(names: pa.StringArray, codes: Codes) -> tuple[pa.StringArray, Codes]:
+    """The ids that are used, sorted, and the codes as numbers among them."""
+    used = np.flatnonzero(np.bincount(codes, minlength=len(names)))
+    names = names.take(pa.array(used))
     order = pc.sort_indices(names).to_numpy()
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return names.take(order), rank[np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])]
+    rank = np.empty(int(used.max(initial=-1)) + 1, np.int32)
+    rank[used[order]] = np.arange(len(order), dtype=np.int32)
+    return names.take(order), rank[codes]
+
+
+def _starts(sorted_values: NDArray) -> NDArray[np.bool_]:
+    """Where a run of equal values begins."""
+    return np.append(True, sorted_values[1:] != sorted_values[:-1])[: len(sorted_values)]
 
 
 def _positions(ids: pa.Array | pa.ChunkedArray, known: pa.Array) -> NDArray[np.int32]:
