@@ -4,7 +4,9 @@ Two groups by two salts: the global one stays out of every campaign for a season
 A person is in a group by a hash of who they are, so that nothing needs to be stored to know it again.
 """
 
+import hashlib
 import math
+from collections.abc import Iterable
 from statistics import NormalDist
 from typing import Annotated, Self
 
@@ -40,6 +42,16 @@ def campaign_salt(salt: str, campaign_id: str) -> str:
 
 def global_salt(salt: str, season: str) -> str:
     return f"{salt}\nseason {season}\n"  # a campaign's id holds no space
+
+
+def in_group(person_ids: Iterable[str | None], salt: str, share: float) -> list[bool]:
+    """Who is, or was, in the control group of a salt (campaign_salt, global_salt) and a share: the lowest buckets."""
+    return [bucket(person_id or "", salt) < round(share * BUCKETS) for person_id in person_ids]
+
+
+def bucket(person_id: str, salt: str) -> int:
+    """0–9999: the first 60 bits of the SHA-256 of the salt and the person."""
+    return int(hashlib.sha256(f"{salt}{person_id}".encode()).hexdigest()[:15], 16) % BUCKETS
 
 
 def smallest_lift(
