@@ -10,6 +10,7 @@ from flows.reporting.words import Words
 
 Manifest = Mapping[str, Any]
 
+LEAST_PRICE = 0.005  # of a rupiah; below it a price would read Rp0
 TOLERANCE = 1e-6  # relative; sums of floats may pass a limit by so much without breaking it
 
 
@@ -72,19 +73,53 @@ def channel_bar(words: Words, name: str, channel: Manifest) -> Bar:
     return limit_bar(words, name, words.texts["channels"][name], channel["sent"], limit, words.number, 1)
 
 
+def row_bar(words: Words, row: Manifest) -> Bar:
+    """A limit on a group, or a guaranteed minimum."""
+    show, unit = (words.rupiah, 1000) if row["unit"] == "rupiah" else (words.number, 1)
+    if row["kind"] == "minimum":
+        return minimum_bar(words, row, show)
+    return limit_bar(words, f"limit_{row['unit']}", row["name"], row["used"], row, show, unit)
+
+
+def minimum_bar(words: Words, row: Manifest, show: Callable[..., str]) -> Bar:
+    used, least, price = row["used"], row["limit"], row["price"]
+    text = words.say("at_least", used=show(used), limit=show(least))
+    if used < least - TOLERANCE * max(1.0, least):
+        return Bar(
+            row["name"], text, share(used, least), "over", words.say("under_minimum", lacking=show(least - used))
+        )
+    if price >= LEAST_PRICE:
+        said = words.say("price_minimum", name=row["name"], price=words.price(price))
+        return Bar(row["name"], text, 1.0, "binding", said)
+    return Bar(row["name"], text, 1.0, "slack", words.say("minimum_met", more=show(int(used - least))))
+
+
 def limit_bar(
     words: Words, kind: str, name: str, used: float, limit: Manifest, show: Callable[..., str], unit: float
 ) -> Bar:
-    """unit: what is left below it counts as used up."""
-    most, price = limit.get("limit"), limit.get("price") or 0.0
-    if most is None:
+    """unit: what is left below it counts as used up. A limit that was planned with less than it is, for confidence, is
+    full when that is used."""
+    stated, price = limit.get("limit"), limit.get("price") or 0.0
+    if stated is None:
         return Bar(name, show(used), 0.0, "unlimited", words.say("no_limit_set"))
-    text = words.say("of", used=show(used), limit=show(most))
+    most = planned(limit)
+    text = words.say("of", used=show(used), limit=show(stated))
     if used > most + TOLERANCE * max(1.0, most):
         return Bar(name, text, 1.0, "over", words.say("over_limit", over=show(used - most)))
-    part = min(1.0, share(used, most))
-    if price >= 0.005:  # of a rupiah; below it the price would read Rp0
-        return Bar(name, text, part, "binding", words.say(f"price_{kind}", name=name, price=words.price(price)))
-    if most - used >= unit:
-        return Bar(name, text, part, "slack", words.say(f"unused_{kind}", name=name, left=show(int(most - used))))
-    return Bar(name, text, part, "full", words.say("used_up"))
+    part = min(1.0, share(used, stated))
+    if price >= LEAST_PRICE:
+        state, said = "binding", words.say(f"price_{kind}", name=name, price=words.price(price))
+    elif most - used >= unit:
+        state, said = "slack", words.say(f"unused_{kind}", name=name, left=show(int(most - used)))
+    else:
+        state, said = "full", words.say("used_up")
+    if limit.get("planned") is not None:
+        sure = words.percent(limit["confidence"])
+        said += Markup(" ") + words.say("planned", planned=show(int(most)), limit=show(stated), confidence=sure)
+    return Bar(name, text, part, state, said)
+
+
+def planned(limit: Manifest) -> float:
+    """What a limit was planned with: itself, or less where it is to hold with a confidence."""
+    lower = limit.get("planned")
+    return float(limit["limit"] if lower is None else lower)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from flows.reporting.bars import LEAST_PRICE, planned
 from flows.reporting.words import Words, load_words
 
 LANGUAGES = ("id", "en")
-LEAST_PRICE = 0.005  # of a rupiah; below it a price would read Rp0
 Manifest = Mapping[str, Any]
 
 
@@ -35,7 +35,7 @@ def sentences(words: Words, manifest: Manifest) -> Iterator[str]:
 def worded_limits(words: Words, manifest: Manifest) -> Iterator[tuple[str, str, float, float, float, Any]]:
     """(kind, name, used, limit, price, how its amounts are written) of every limit of a run."""
     for budget in manifest["budgets"]:
-        yield "budget", budget["funder"], budget["used"], _most(budget), budget["price"], words.rupiah
+        yield "budget", budget["funder"], budget["used"], planned(budget), budget["price"], words.rupiah
     for budget in manifest.get("night", {}).get("budgets", []):
         yield "night_budget", budget["funder"], budget["used"], budget["limit"], budget["price"], words.rupiah
     for name, channel in sorted(manifest["channels"].items()):
@@ -45,12 +45,12 @@ def worded_limits(words: Words, manifest: Manifest) -> Iterator[tuple[str, str, 
     for offer in manifest["offers"]:
         if quota := offer.get("quota"):
             title = offer.get("titles", {}).get(words.language, offer["title"])
-            yield quota["kind"], title, quota["used"], _most(quota), quota["price"], words.number
+            yield quota["kind"], title, quota["used"], planned(quota), quota["price"], words.number
     rows = [*manifest.get("limits", []), *manifest.get("night", {}).get("limits", [])]
     for row in rows:
         kind = "minimum" if row["kind"] == "minimum" else f"limit_{row['unit']}"
         show = words.rupiah if row["unit"] == "rupiah" else words.number
-        yield kind, row["name"], row["used"], _most(row), row["price"], show
+        yield kind, row["name"], row["used"], planned(row), row["price"], show
 
 
 def night_manifest(day: date, runs: Sequence[Manifest]) -> dict[str, Any]:
@@ -99,12 +99,6 @@ def night_words(manifest: Manifest, runs: Sequence[Manifest]) -> dict[str, list[
         "night": {"budgets": manifest["budgets"], "limits": manifest["limits"]},
     }
     return {lang: list(sentences(load_words(lang, manifest["timezone"]), whole)) for lang in LANGUAGES}
-
-
-def _most(limit: Manifest) -> float:
-    """What a limit was planned with."""
-    planned = limit.get("planned")
-    return limit["limit"] if planned is None else planned
 
 
 def _plain(words: Words, key: str, **values: object) -> str:

@@ -15,7 +15,17 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from campaigns.tables import MESSAGES
-from flows.reporting.bars import Manifest, budget_bar, channel_bar, funnel_steps, quota_bar, share
+from flows.reporting.bars import (
+    Bar,
+    Manifest,
+    budget_bar,
+    channel_bar,
+    funnel_steps,
+    limit_bar,
+    quota_bar,
+    row_bar,
+    share,
+)
 from flows.reporting.plots import Interval, intervals
 from flows.reporting.words import MINUS, Words, load_words
 from flows.workspace import write_text
@@ -68,6 +78,8 @@ def render(words: Words, manifest: Manifest, samples: Sequence[Mapping[str, Any]
             "budgets": [budget_bar(words, budget) for budget in manifest["budgets"]],
             "capacities": [channel_bar(words, *channel) for channel in sorted(manifest["channels"].items())],
             "quotas": [quota_bar(words, offer) for offer in manifest["offers"] if offer.get("quota")],
+            "group_limits": [row_bar(words, row) for row in manifest.get("limits", [])],
+            "night_limits": night_bars(words, manifest.get("night", {})),
         },
         certificate=certificate,
         first_come=first_come,
@@ -75,6 +87,10 @@ def render(words: Words, manifest: Manifest, samples: Sequence[Mapping[str, Any]
         share=share,
         interval=lambda measure, row: interval_text(words, measure, row),
         comparison=comparison(certificate, first_come),
+        said=certificate.get("words", {}).get(words.language, []),
+        night=shared_night(manifest),
+        night_names=decided_beside(manifest),
+        started=manifest.get("started_from", []),
         hindsight=hindsight,
         choices=[row["choice"] for row in hindsight["rows"]] if hindsight else [],
         titles={offer["offer_id"]: offer["title"] for offer in manifest["offers"]},
@@ -120,6 +136,26 @@ def comparison(certificate: Manifest, first_come: Manifest | None) -> list[tuple
     """Key, value in rupiah and kind of the bars that the certificate is shown by."""
     bars = [("bound", certificate["bound"], "total"), ("ours", certificate["value"], "ours")]
     return bars + ([("first_come", first_come["value"], "first_come")] if first_come else [])
+
+
+def shared_night(manifest: Manifest) -> Manifest | None:
+    """What the run's night says; None where it was decided by itself, beside nobody."""
+    night = manifest.get("night")
+    return night if night and (len(night["campaigns"]) > 1 or night["held"] or night["budgets"]) else None
+
+
+def decided_beside(manifest: Manifest) -> list[str]:
+    """The other campaigns of the night."""
+    return [name for name in manifest.get("night", {}).get("campaigns", []) if name != manifest["campaign"]["id"]]
+
+
+def night_bars(words: Words, night: Manifest) -> list[Bar]:
+    """What all campaigns of the night share."""
+    budgets = [
+        limit_bar(words, "night_budget", row["funder"], row["used"], row, words.rupiah, 1000)
+        for row in night.get("budgets", [])
+    ]
+    return budgets + [row_bar(words, row) for row in night.get("limits", [])]
 
 
 def losing_reasons(words: Words, manifest: Manifest) -> list[tuple[str, int]]:
