@@ -1,0 +1,1 @@
+"""How messages leave: e-mail, push, files; one small protocol."""
