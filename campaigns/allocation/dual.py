@@ -104,7 +104,8 @@ def _descend(problem: Prepared, passes: int, start: Floats, step: float) -> Boun
     limited = np.isfinite(problem.limit) & (problem.limit > 0)
     per_limit = np.where(limited, problem.limit, 1.0)
     fixed = np.where((problem.limit == 0) & (problem.sign > 0), problem.highest, 0.0)
-    scale, ceiling = problem.scale, np.minimum(problem.highest / problem.scale, 1e300)
+    with np.errstate(over="ignore"):
+        scale, ceiling = problem.scale, np.minimum(problem.highest / problem.scale, 1e300)
     price = np.minimum(start / scale, ceiling)
     slope, square = np.zeros(len(scale)), np.zeros(len(scale))
     best, best_vector = math.inf, fixed

@@ -433,6 +433,13 @@ def take_message(i, sign, row, terms, counting, left, made):
 
 
 @compiled
+def take_all(row, terms, counting, left, made):
+    """Take what all messages use from what remains, even where that is less."""
+    for i in range(len(made[0])):
+        take_message(i, 1, row, terms, counting, left, made)
+
+
+@compiled
 def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn):
     """Give customer i the best message that what is left allows, and take it from there. Returns what it is worth.
 

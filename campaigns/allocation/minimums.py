@@ -12,22 +12,37 @@ import numpy as np
 
 from campaigns.allocation.dual import search
 from campaigns.allocation.prepared import Prepared
-from campaigns.allocation.problem import MinimumsError
+from campaigns.allocation.problem import Floats, Ints, MinimumsError
+from campaigns.allocation.programme import Programme
+from campaigns.allocation.programme import largest_share as programmed_share
 
 ROUNDS, PASSES = 6, 100
 STEPS = (0.3, 0.03)
 
 
-def refuse_the_impossible(problem: Prepared) -> None:
-    """Raises MinimumsError for minimums that no decisions can meet, with the largest share of each that may be met."""
-    if not (problem.further.sign < 0).any():
+def refuse_the_impossible(problem: Prepared, programme: Programme | None = None) -> None:
+    """Raises MinimumsError for minimums that no decisions can meet, with the largest share of each that may be met.
+
+    programme: the problem written out, where it is small: then the share is exact, but for whole messages.
+    """
+    minimums = np.flatnonzero(problem.further.sign < 0)
+    if not len(minimums):
         return
-    share = largest_share(problem)
-    if share < 1 - 1e-6:
-        alone = {r: largest_share(_with_only(problem, int(r))) for r in np.flatnonzero(problem.further.sign < 0)}
+
+    def share(of: Ints) -> float:
+        limit = _with_only(problem, of)
+        if programme is not None:
+            return programmed_share(replace(programme, limit=limit))
+        return largest_share(replace(problem, limit=limit))
+
+    together = share(minimums)
+    if together < 1 - 1e-6:
+        alone = {int(r): share(minimums[k : k + 1]) for k, r in enumerate(minimums)}
         names = [f"group limit {r} by itself at most {each:.1%}" for r, each in alone.items() if each < 1 - 1e-6]
         why = "; ".join(names) or "each could be met by itself"
-        raise MinimumsError(f"minimums: at most {share:.1%} of each can be met at once ({why}); lower them", share)
+        raise MinimumsError(
+            f"minimums: at most {together:.1%} of each can be met at once ({why}); lower them", together
+        )
 
 
 def largest_share(problem: Prepared) -> float:
@@ -60,8 +75,8 @@ def _without_value(problem: Prepared) -> Prepared:
     )
 
 
-def _with_only(problem: Prepared, row: int) -> Prepared:
-    """Without the other minimums."""
-    further = problem.limit[-len(problem.further.sign) :].copy()
-    further[(problem.further.sign < 0) & (np.arange(len(further)) != row)] = 0.0
-    return replace(problem, limit=np.concatenate([problem.limit[: -len(further)], further]))
+def _with_only(problem: Prepared, rows: Ints) -> Floats:
+    """The limits, without all minimums but those of `rows`."""
+    limit, first = problem.limit.copy(), len(problem.limit) - len(problem.further.sign)
+    limit[np.setdiff1d(np.flatnonzero(problem.sign < 0), first + rows)] = 0.0
+    return limit

@@ -205,6 +205,7 @@ def prepare(
     )
     mean_p0 = chances / redemption_unit / np.maximum(count, 1)
     quota = np.where(offers.quota_kind == SENT, np.floor(offers.quota), offers.quota)
+    quota[quota >= count] = np.inf  # nobody can exceed it
     segment, segments = _segments(candidates, further)
     spread = _spread(further, segments, m)
     minimums = np.bincount(spread.place, spread.sign[spread.limit] < 0, minlength=1).max(initial=0)

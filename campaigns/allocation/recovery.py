@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from campaigns.allocation import kernels
 from campaigns.allocation.prepared import Prepared
 from campaigns.allocation.problem import SENT, Chosen, Floats, Ints, Limits, MinimumsError, Prices, Used
+from campaigns.allocation.programme import Programme, largest_share
+from campaigns.allocation.small import MOST_FOR_DECISIONS, MOST_NODES, NODES, best_decisions
 from campaigns.value import funder_costs, pair_value, purchase_probability
 
 UNLIMITED = np.int64(2**61)  # what is left of a limit that there is not
@@ -22,6 +24,7 @@ SMALL = 2_000_000  # pairs; up to here there is time to try several orders, and 
 SHUFFLES = 3
 ROUNDS, FEW_ROUNDS = 20, 3
 STRENGTHS = 4.0, 64.0, 1024.0  # what is paid for minimums, in typical prices
+NEARLY = 1e-9
 LEAST_STRENGTH, MOST_STRENGTH = 0.01, 1e5
 
 
@@ -53,6 +56,18 @@ class Counters:
         short = np.where(self.problem.further.sign < 0, np.maximum(-self.left[3], 0), 0)
         return np.minimum(1.0, short / self.problem.redemption_unit / amount)
 
+    def take(self, made: Made) -> None:
+        """Takes what these decisions use from what is left of the limits, even where that is less."""
+        self.made = made
+        problem = self.problem
+        kernels.take_all(problem.row, problem.terms(no_prices(problem)), problem.counting, self.left, made)
+
+    def broken(self) -> bool:
+        """Whether more is used of a limit than there was."""
+        *above, further, patience = self.left
+        most = further[self.problem.further.sign > 0]
+        return any(bool((left < 0).any()) for left in (*above, most, patience))
+
     def run(self, kernel: Callable[..., int], order: Ints, prices: Prices, *more: Ints) -> int:
         problem = self.problem
         terms, rules = problem.terms(prices), problem.rules(prices)
@@ -80,10 +95,13 @@ def _whole(limit: Floats, unit: float = 1.0) -> Ints:
     return np.floor(np.minimum(limit, float(UNLIMITED) / unit) * unit).astype(np.int64)
 
 
-def recover(problem: Prepared, prices: Prices, seed: int) -> Chosen:
+def recover(
+    problem: Prepared, prices: Prices, seed: int, programme: Programme | None = None, bound: float = math.inf
+) -> Chosen:
     """Decisions near the best at these prices, within all limits; where there is time, the best of several orders.
 
-    Raises MinimumsError where no try meets the minimums.
+    programme: the problem written out, where it is small: whole decisions are then searched for, unless the bound is
+    reached without. Raises MinimumsError where nothing meets the minimums.
     """
     best, regret, _ = alone_best(problem, prices)
     keys, small = problem.candidates.keys, problem.candidates.pairs <= SMALL
@@ -93,11 +111,37 @@ def recover(problem: Prepared, prices: Prices, seed: int) -> Chosen:
     tries = [_served(problem, order, best, prices, seed, exchanged=small) for order in orders]
     if (problem.further.sign < 0).any():
         tries += [_obliged(problem, prices, seed, strength) for strength in STRENGTHS]
-    met = [counters for counters in tries if not counters.lacking().any()]
-    if not met:
+    met = [decisions(problem, counters.made) for counters in tries if not counters.lacking().any()]
+    chosen = max(met, key=lambda each: worth(each, problem.limits), default=None)
+    reached = -math.inf if chosen is None else worth(chosen, problem.limits)
+    if programme is not None and len(programme.pair) <= MOST_FOR_DECISIONS and reached < bound - NEARLY * abs(bound):
+        searched, proven = _searched(problem, programme, MOST_NODES if chosen is None else NODES)
+        if searched is not None and worth(searched, problem.limits) > reached + NEARLY * abs(reached):
+            chosen = searched
+        if chosen is None and proven:
+            raise _refused(programme)
+    if chosen is None:
         raise _unmet(problem, min(tries, key=lambda counters: float(counters.lacking().max())))
-    return max(
-        (decisions(problem, counters.made) for counters in met), key=lambda chosen: worth(chosen, problem.limits)
+    return chosen
+
+
+def _searched(problem: Prepared, programme: Programme, nodes: int) -> tuple[Chosen | None, bool]:
+    """The best whole decisions, if any are found; and whether it is proven that there are none better."""
+    for tighter in (False, True):
+        made, proven = best_decisions(problem, programme, nodes, tighter=tighter)
+        if made is None:
+            return None, proven and not tighter
+        counters = Counters(problem)
+        counters.take(made)
+        if not counters.broken() and not counters.lacking().any():
+            return decisions(problem, made), proven
+    return None, False
+
+
+def _refused(programme: Programme) -> MinimumsError:
+    share = largest_share(programme, MOST_NODES)
+    return MinimumsError(
+        f"minimums: at most {share:.1%} of each can be met at once by whole messages; lower them", share
     )
 
 

@@ -21,7 +21,9 @@ from campaigns.allocation.problem import (
     Solution,
     Used,
 )
+from campaigns.allocation.programme import Programme
 from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used, worth
+from campaigns.allocation.small import lowest_bound, written_if_small
 
 PASSES = 600
 POLISH = 100  # passes, from prices that are nearly right
@@ -43,17 +45,19 @@ def solve(
     """The decisions that earn most within all limits, nearly; the certificate says how nearly.
 
     passes: evaluations of the dual over all customers; by default 600, or 100 where there are prices to start from: of
-    a sample, where customers are many, or warm, such as yesterday's. threads: by default one for each processor.
+    a sample, where customers are many, or warm, such as yesterday's. A small problem needs but one.
+    threads: by default one for each processor.
     The same problem and seed give the same decisions, whatever the order of rows and the number of threads.
     further: limits on groups of offers and customers, and guaranteed minimums.
     Raises InputError for arrays that do not fit together or hold what cannot be, MinimumsError for minimums that cannot
     all be met.
     """
     problem = prepare(candidates, offers, limits, threads, further)
-    refuse_the_impossible(problem)
-    bound = _prices(problem, seed, passes, warm)
+    programme = written_if_small(problem)
+    refuse_the_impossible(problem, programme)
+    bound = _lowest_bound(problem, programme, seed, passes, warm)
     prices = problem.prices(bound.vector)
-    chosen = recover(problem, prices, seed)
+    chosen = recover(problem, prices, seed, programme, bound.bound)
     amount = worth(chosen, limits)
     use = used(problem, chosen)
     certificate = Certificate(
@@ -95,7 +99,15 @@ def at_prices(
     return decisions(problem, made)
 
 
-def _prices(problem: Prepared, seed: int, passes: int | None, warm: Prices | None) -> Bound:
+def _lowest_bound(
+    problem: Prepared, programme: Programme | None, seed: int, passes: int | None, warm: Prices | None
+) -> Bound:
+    if programme is not None and (found := lowest_bound(problem, programme)) is not None:
+        bound, certain = found
+        if certain:
+            return bound
+        searched = search(problem, passes or PASSES, bound.vector)
+        return min(bound, searched, key=lambda each: each.bound)
     if warm is not None:
         return search(problem, passes or POLISH, problem.vector(warm), WARM_STEPS)
     first = problem.people[0]

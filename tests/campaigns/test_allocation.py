@@ -29,7 +29,7 @@ quick = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def an_instance(seed, customers=40, offers=5, funders=2, *, coarse=False, fallback=False):
+def an_instance(seed, customers=16, offers=5, funders=2, *, coarse=False, fallback=False):
     """A random problem. coarse: few different numbers, so that ties abound."""
     rng = np.random.default_rng(seed)
     has = rng.random((customers, offers)) < 0.7
@@ -163,7 +163,7 @@ def the_optimum(candidates, offers, limits):
 @quick
 @given(seeds, st.booleans(), st.booleans(), st.integers(0, 3))
 def test_no_limit_is_ever_broken_and_the_value_never_exceeds_the_bound(seed, coarse, fallback, funders):
-    candidates, offers, limits = an_instance(seed, funders=funders, coarse=coarse, fallback=fallback)
+    candidates, offers, limits = an_instance(seed, customers=20, funders=funders, coarse=coarse, fallback=fallback)
     found = solve(candidates, offers, limits, seed=seed, passes=40)
     for solution in (found, first_come(candidates, offers, limits)):
         chosen = solution.chosen
