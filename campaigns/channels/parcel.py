@@ -10,7 +10,7 @@ Leaving = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Parcel:
-    """One message as it leaves. recipients: one address, or a push's tokens. content: a whole RFC 5322 message, or an FCM
+    """One message as it leaves. recipients: an address, or a push's tokens. content: a whole RFC 5322 message, or an FCM
     message without its token."""
 
     message_id: str
