@@ -166,7 +166,8 @@ def _codes(ids: pa.ChunkedArray) -> tuple[pa.StringArray, Codes]:
     """The distinct ids, in the order in which they come, and each id's number among them."""
     if not len(ids):
         return pa.array([], ids.type), np.zeros(0, np.int32)
-    encoded = ids.dictionary_encode().unify_dictionaries()
+    whole = pa.table([ids], names=["id"]).combine_chunks()["id"]  # many dictionaries cost far more to unify
+    encoded = whole.dictionary_encode().unify_dictionaries()
     codes = [chunk.indices.to_numpy() for chunk in encoded.chunks]
     return encoded.chunk(0).dictionary, codes[0] if len(codes) == 1 else np.concatenate(codes)
 
