@@ -57,6 +57,7 @@ class _Part:
     days: int
     time: time
     estimate: Estimate
+    lead_days: int
     phase: str = ""
 
 
@@ -118,13 +119,14 @@ def in_utc(instant: datetime) -> datetime:
 def _parts(schedule: Schedule) -> list[_Part]:
     clock = time.fromisoformat(schedule.time)
     if not schedule.phases:
-        return [_Part(schedule.occasion, schedule.days, clock, schedule.estimate)]
+        return [_Part(schedule.occasion, schedule.days, clock, schedule.estimate, schedule.lead_days)]
     return [
         _Part(
             phase.occasion or schedule.occasion,
             days,
             time.fromisoformat(phase.time) if phase.time else clock,
             phase.estimate or schedule.estimate,
+            schedule.lead_days if phase.lead_days is None else phase.lead_days,
             phase.id,
         )
         for phase in schedule.phases
@@ -141,7 +143,7 @@ def _from(schedule: Schedule, part: _Part, start: datetime, moon: Moon, known_at
             if day < first:
                 continue
             send = day + shift
-            decide = send - timedelta(days=schedule.lead_days)
+            decide = send - timedelta(days=part.lead_days)
             yield Occurrence(
                 datetime.combine(send, part.time, zone).astimezone(UTC),
                 datetime.combine(decide, part.time, zone).astimezone(UTC),

@@ -55,8 +55,13 @@ def in_phase(campaign: Campaign, phase: str) -> Campaign:
         return campaign
     offers = tuple(offer for offer in campaign.offers if not offer.phases or phase in offer.phases)
     content = {language: _worded(words, phase) for language, words in campaign.content.items()}
-    window = campaign.schedule.phase(phase).window_days or campaign.window_days
-    return campaign.model_copy(update={"offers": offers, "content": content, "window_days": window})
+    own = campaign.schedule.phase(phase)
+    lead = campaign.schedule.lead_days if own.lead_days is None else own.lead_days
+    more = {
+        "window_days": own.window_days or campaign.window_days,
+        "schedule": campaign.schedule.model_copy(update={"lead_days": lead}),
+    }
+    return campaign.model_copy(update={"offers": offers, "content": content, **more})
 
 
 def greets(campaign: Campaign, occurrence: Occurrence) -> bool:

@@ -87,12 +87,14 @@ class Scope(Part):
     """Brands, as the items have them."""
     merchants: tuple[Words, ...] = ()
     """Ids of merchants."""
+    green: Annotated[bool, Field(strict=True)] = False
+    """true: the items that are marked green."""
     everything: Annotated[bool, Field(strict=True)] = False
     """true: all that the shop sells."""
 
     @model_validator(mode="after")
     def _something(self) -> "Scope":
-        listed = bool(self.categories or self.items or self.brands or self.merchants)
+        listed = bool(self.categories or self.items or self.brands or self.merchants or self.green)
         if listed == self.everything:
             raise PydanticCustomError(
                 "scope",

@@ -35,6 +35,7 @@ OWN_KEYS = {  # key → the occasions that it belongs to
 
 Shift = Annotated[int, Field(strict=True, ge=-180, le=180), expect("a number of days, -180 to 180")]
 Time = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$"), expect('a time of day, as "07:30"')]
+Lead = Annotated[int, Field(strict=True, ge=0, le=60), expect("a number of days, 0 to 60")]
 Day = Annotated[dt.date, expect("a date that exists, as 2026-12-12")]
 
 
@@ -56,6 +57,8 @@ class Phase(Part):
     """As the schedule's, for this phase."""
     window_days: Days | None = None
     """As the campaign's, for this phase."""
+    lead_days: Lead | None = None
+    """As the schedule's, for this phase."""
 
 
 class Schedule(Part):
@@ -75,7 +78,7 @@ class Schedule(Part):
     """The IANA time zone of `time`."""
     local: Annotated[bool, Field(strict=True)] = False
     """true: `time` is on each customer's own clock, so those in Papua get it two hours before those in Jakarta."""
-    lead_days: Annotated[int, Field(strict=True, ge=0, le=60), expect("a number of days, 0 to 60")] = 0
+    lead_days: Lead = 0
     """The campaign is decided so many days before it is sent."""
     estimate: Estimate = "go"
     """Of occasions that the moon decides, while the government has not announced the date. go: by the estimate. wait:
@@ -107,6 +110,12 @@ class Schedule(Part):
     def zone(self) -> str:
         """The zone in which an occurrence's instant is counted: that of the first customers to be written to."""
         return WIT if self.local else self.timezone
+
+    @property
+    def least_lead(self) -> int:
+        """The days between decision and sending of the phase that is decided last."""
+        leads = [self.lead_days if phase.lead_days is None else phase.lead_days for phase in self.phases]
+        return min(leads, default=self.lead_days)
 
     def phase(self, name: str) -> Phase:
         """Raises KeyError for a phase that the schedule does not have."""

@@ -45,8 +45,12 @@ def check_scopes(campaign: Campaign, items: pa.Table) -> list[str]:
             f"offers[{offer.id}].scope.{key}[{n}]: {words}" for key, n, words in unknown_names(offer.scope, named)
         ]
         faults += unknown
-        if not size and not unknown:
+        if not size and not unknown and offer.scope.green and not _some(items, "green"):
+            faults.append(f"offers[{offer.id}].scope.green: no item is marked green; map items.green")
+        elif not size and not unknown:
             faults.append(f"offers[{offer.id}].scope: holds no item that may be offered; widen it or drop the offer")
+        if offer.per_unit and not _some(items, "stock"):
+            faults.append(f"offers[{offer.id}].per_unit: no item has a stock; map items.stock")
     return faults
 
 
@@ -91,6 +95,8 @@ def _in_scope(scope: Scope, catalogue: pa.Table) -> NDArray[np.bool_]:
     found = np.zeros(catalogue.num_rows, dtype=np.bool_)
     for key, column in _COLUMNS.items():
         found |= _among(catalogue[column], getattr(scope, key))
+    if scope.green:
+        found |= pc.fill_null(catalogue["green"], False).to_numpy(zero_copy_only=False)
     below = tuple(category_path(name) + " >" for name in scope.categories)  # "Food >": "Food" is not "Foodstuff"
     paths = [path for path in pc.unique(catalogue["category"]).to_pylist() if path is not None]
     covered = [path for path in paths if (category_path(path) + " >").startswith(below)]
@@ -110,6 +116,14 @@ def _aligned(items: pa.Table, item_ids: pa.Array | pa.ChunkedArray) -> pa.Table:
         raise InputError(f"items: {twice} rows repeat an item_id; keep one row for each item")
     rows = pc.index_in(item_ids, value_set=table["item_id"].combine_chunks())
     return table.take(rows).set_column(0, "item_id", item_ids)
+
+
+def _some(items: pa.Table, column: str) -> bool:
+    """Whether any item has a value there, or is marked."""
+    if column not in items.column_names:
+        return False
+    values = items[column].drop_null()
+    return bool(pc.any(values).as_py()) if pa.types.is_boolean(values.type) else len(values) > 0
 
 
 def _values(items: pa.Table, column: str) -> dict[str, int]:

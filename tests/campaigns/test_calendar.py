@@ -72,7 +72,7 @@ def test_phases_come_in_order_of_time_each_with_its_own_days_and_hours() -> None
         phases=[
             {"id": "thr", "days": -7},
             {"id": "sahur", "occasion": "ramadan", "days": [0, 7], "time": "03:00"},
-            {"id": "arus-balik", "days": 5},
+            {"id": "arus-balik", "days": 5, "lead_days": 2},
         ],
     )
     found = occurrences(plan, datetime(2026, 2, 1, tzinfo=WIB), 5, known_at=datetime(2026, 6, 1, tzinfo=WIB))
@@ -83,6 +83,7 @@ def test_phases_come_in_order_of_time_each_with_its_own_days_and_hours() -> None
         ("arus-balik", "03-26 09:00"),
     ]
     assert [o.occasion_day for o in found[1:3]] == [date(2026, 2, 19), date(2026, 3, 21)]
+    assert [(o.send_at - o.decide_at).days for o in found[2:4]] == [0, 2]
 
 
 def test_one_instant_is_one_occurrence() -> None:
