@@ -27,12 +27,14 @@ def recommend(
     customer_ids: pa.Array | None = None,
     keep: NDArray[np.bool_] | None = None,
     exclude_bought: bool = False,
+    speak_of: NDArray[np.bool_] | None = None,
 ) -> pa.Table:
     """The n best items of each row as a RECOMMENDATIONS table; fewer where fewer are left.
 
     rows: row numbers of matrix and model; -1 is a customer without history, who gets the popular items, and whose id
     then comes from customer_ids, beside rows. keep: bool [items], the items that may be recommended.
-    reason: "repeat" (bought before), "because:ITEM_ID" (the past purchase that adds most to the score) or "popular".
+    reason: "repeat" (bought before), "because:ITEM_ID" (the past purchase that adds most to the score) or "popular";
+    speak_of: bool [items], the purchases that a reason may speak of (None: all).
     """
     rows = np.asarray(rows)
     if customer_ids is None:
@@ -56,7 +58,7 @@ def recommend(
                     pa.array(place + 1, pa.int32()),
                     matrix.items.take(pa.array(item)),
                     pa.array(scores[at, column]),
-                    pa.array(reasons(model, matrix, rows[block], at, item)),
+                    pa.array(reasons(model, matrix, rows[block], at, item, speak_of)),
                 ],
                 schema=RECOMMENDATIONS.schema,
             )
@@ -103,12 +105,21 @@ def _membership(matrix: csr_matrix, rows: Rows, columns: Rows) -> NDArray[np.boo
     return out
 
 
-def reasons(model: Recommender, matrix: InteractionMatrix, rows: Rows, at: Rows, items: Rows) -> list[str]:
-    """One reason per (rows[at], item); at is in rising order."""
+def reasons(
+    model: Recommender,
+    matrix: InteractionMatrix,
+    rows: Rows,
+    at: Rows,
+    items: Rows,
+    speak_of: NDArray[np.bool_] | None = None,
+) -> list[str]:
+    """One reason per (rows[at], item); at is in rising order. speak_of: as for recommend."""
     found: list[str] = []
     groups = np.split(items, np.searchsorted(at, np.arange(1, len(rows)))) if len(rows) else []
     for k, group in enumerate(groups):
         past, share = model.contributions(int(rows[k]), group)
+        if speak_of is not None:
+            past, share = past[speak_of[past]], share[speak_of[past]]
         if not len(past):
             found += ["popular"] * len(group)
             continue
