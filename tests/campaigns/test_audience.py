@@ -1,18 +1,23 @@
 import hashlib
 import os
-import time
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.audience import REASONS, Audience, check_audience, eligible, select_audience
 from campaigns.contact import ContactPolicy
-from campaigns.control import Controls
+from campaigns.control import Controls, campaign_salt, global_salt, in_group
 from campaigns.spec import Campaign
 from campaigns.tables import (
     CHANNELS,
@@ -20,6 +25,7 @@ from campaigns.tables import (
     CUSTOMERS,
     PARENT,
     RESPONSES,
+    SEGMENTS,
     SERVICE_CASES,
     SILENCES,
     CampaignError,
@@ -307,22 +313,145 @@ def test_check_names_predicates_that_nobody_meets() -> None:
     assert line.startswith("offers[offer-1].eligibility: none of the 1 customers in the audience")
 
 
+OF_THE_ZONES = """
+import sys
+from datetime import date, datetime, timedelta, timezone
+sys.path.insert(0, sys.argv[1])
+from test_audience import ContactPolicy, Controls, make_campaign, person, rows, select, word
+from campaigns.tables import CONTACTS
+at = datetime(2017, 12, 11, 17, tzinfo=timezone.utc)
+zones = ["Asia/Jakarta", "Asia/Makassar", "Asia/Jayapura", None]
+people = [person(f"p{n:02}", birth_date=date(1998, 12, 1) + timedelta(days=n), joined_at=at - timedelta(hours=n),
+                 timezone=zones[n % 4]) for n in range(48)]
+contacts = [{"customer_id": f"p{n:02}", "campaign_id": "x", "channel": "push", "sent_at": at + timedelta(hours=n - 30)}
+            for n in range(48)]
+campaign = make_campaign(audience="age >= 18 and joined_at < date '2017-12-12'", control={"share": 0.3})
+found = select(*people, campaign=campaign, as_of=at, contacts=rows(CONTACTS, *contacts),
+               controls=Controls(global_share=0.1), policy=ContactPolicy.model_validate({"most": {"day": 1}}))
+print(found.funnel, found.people.to_pylist(), found.left_out.to_pylist())
+"""
+
+
 def test_the_machines_zone_changes_nothing() -> None:
-    people = [person(f"p{n}", birth_date=date(1999, 12, n + 1), joined_at=BEFORE) for n in range(9)]
-    campaign = make_campaign(audience="age >= 18 and joined_at < date '2017-12-05'")
-    before, found = os.environ.get("TZ"), []
-    try:
-        for zone in ("UTC", "Asia/Jakarta", "America/New_York"):
-            os.environ["TZ"] = zone
-            time.tzset()
-            found.append(select(*people, campaign=campaign))
-    finally:
-        if before is None:
-            del os.environ["TZ"]
-        else:
-            os.environ["TZ"] = before
-        time.tzset()
-    assert found[0] == found[1] == found[2]
+    here = Path(__file__).parent
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", OF_THE_ZONES, str(here)],
+            env={**os.environ, "TZ": zone},
+            cwd=here.parents[1],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for zone in ("UTC", "Asia/Jakarta", "America/New_York")
+    }
+    assert len(said) == 1
+    assert "frequency cap" in said.pop()
+
+
+def test_facts_in_files_choose_the_same_people_as_tables(tmp_path: Path) -> None:
+    people = [person(f"c{n}", tier="gold" if n % 3 else None, joined_at=BEFORE) for n in range(50)]
+    consents = [word(f"c{n}", "email", n % 4 > 0) for n in range(50)]
+    campaign = make_campaign(audience="tier = 'gold'", control={"share": 0.2})
+    expected = select(*people, campaign=campaign, consents=consents)
+    read = []
+    for contract, entries in ((CUSTOMERS, people), (CONSENTS, consents), (SERVICE_CASES, []), (SILENCES, [])):
+        pq.write_table(rows(contract, *reversed(entries)), tmp_path / f"{contract.name}.parquet")
+        read.append(ds.dataset(tmp_path / f"{contract.name}.parquet", schema=contract.schema))
+    assert select_audience(campaign, *read, as_of=AS_OF, control_salt="salt", memory="100MB") == expected
+
+
+BORN = {"a": date(1990, 3, 1), "b": date(1988, 2, 29), "c": date(1991, 2, 28), "d": date(1985, 12, 31), "e": None}
+WIB = ZoneInfo("Asia/Jakarta")
+
+
+@pytest.mark.parametrize(
+    ("sent", "schedule", "celebrating"),
+    [
+        (datetime(2026, 2, 28, 8, tzinfo=WIB), {}, {"b", "c"}),
+        (datetime(2026, 2, 28, 8, tzinfo=WIB), {"leap_day": "march"}, {"c"}),
+        (datetime(2026, 3, 1, 8, tzinfo=WIB), {"leap_day": "march"}, {"a", "b"}),
+        (datetime(2028, 2, 28, 8, tzinfo=WIB), {}, {"c"}),
+        (datetime(2028, 2, 29, 8, tzinfo=WIB), {}, {"b"}),
+        (datetime(2028, 2, 29, 8, tzinfo=WIB), {"leap_day": "march"}, {"b"}),
+        (datetime(2026, 12, 31, 8, tzinfo=WIB), {}, {"d"}),
+        (datetime(2026, 12, 30, 23, tzinfo=WIB), {}, set()),
+    ],
+)
+def test_a_birthday_campaign_is_for_those_whose_birthday_it_is_where_they_are(sent, schedule, celebrating) -> None:
+    people = [person(name, birth_date=born, timezone="Asia/Jakarta") for name, born in BORN.items()]
+    campaign = make_campaign(schedule={"occasion": "birthday", "time": "08:00", **schedule})
+    assert set(reached(select(*people, campaign=campaign, send_at=sent))) == celebrating
+
+
+def test_a_birthday_begins_at_each_zones_own_midnight() -> None:
+    zones = {"wib": "Asia/Jakarta", "wita": "Asia/Makassar", "wit": "Asia/Jayapura", "none": None}
+    people = [person(name, birth_date=date(1990, 12, 12), timezone=zone) for name, zone in zones.items()]
+    campaign = make_campaign(audience="birthday_in = 0")
+    midnight = datetime(2017, 12, 12, tzinfo=WIB)
+    for hours, names in ((-2, {"wit"}), (-1, {"wit", "wita"}), (0, set(zones)), (22, {"wib", "wita", "none"})):
+        audience = select(*people, campaign=campaign, send_at=midnight + timedelta(hours=hours))
+        assert set(reached(audience)) == names, hours
+        before = select(*people, campaign=campaign, send_at=midnight + timedelta(hours=hours, seconds=-1))
+        assert set(reached(before)) != names, hours
+
+
+def test_days_to_a_birthday_are_counted_over_the_new_year_and_a_leap_day() -> None:
+    people = [person(name, birth_date=born) for name, born in BORN.items()]
+    sent = datetime(2027, 12, 30, 8, tzinfo=WIB)
+    for days, names in ((1, {"d"}), (60, {"c"}), (61, {"b"}), (62, {"a"})):
+        audience = select(*people, campaign=make_campaign(audience=f"birthday_in = {days}"), send_at=sent)
+        assert set(reached(audience)) == names
+
+
+def test_points_that_lapse_are_counted_from_the_day_of_sending() -> None:
+    people = [person(name, points_expiring=500, points_expire_on=day) for name, day in
+              (("a", date(2017, 12, 12)), ("b", date(2017, 12, 19)), ("c", date(2017, 12, 11)))]  # fmt: skip
+    campaign = make_campaign(audience="points_expiring > 0 and points_expire_in between 0 and 6")
+    sent = datetime(2017, 12, 12, 8, tzinfo=WIB)
+    assert set(reached(select(*people, campaign=campaign, send_at=sent))) == {"a"}
+
+
+def test_segments_are_columns_like_others() -> None:
+    segments = rows(SEGMENTS, {"customer_id": "a", "monetary_quintile": 5}, {"customer_id": "b", "orders": 3})
+    campaign = make_campaign(audience="monetary_quintile = 5 or orders > 2", predicates=("orders > 2",))
+    people = [person("a"), person("b"), person("c")]
+    assert set(reached(select(*people, campaign=campaign, segments=segments))) == {"a", "b"}
+    found = eligible(campaign, rows(CUSTOMERS, *people), pa.array(["a", "b"]), as_of=AS_OF, segments=segments)
+    assert found.tolist() == [[False], [True]]
+
+
+def test_all_accounts_of_a_person_are_in_one_arm_and_a_past_group_is_known_again() -> None:
+    people = [person(f"c{n}", person_id=f"p{n // 2}") for n in range(400)]
+    campaign = make_campaign(control={"share": 0.2})
+    audience = select(*people, campaign=campaign, controls=Controls(global_share=0.1, season="2017-h2"))
+    entries = audience.people.to_pylist()
+    assert len(entries) == 200
+    ids = [entry["person_id"] for entry in entries]
+    own = in_group(ids, campaign_salt("salt", "harbolnas"), 0.2)
+    everywhere = in_group(ids, global_salt("salt", "2017-h2"), 0.1)
+    assert [entry["arm"] == "control" for entry in entries] == [a or b for a, b in zip(own, everywhere, strict=True)]
+
+
+def test_services_go_to_the_global_control_group_too() -> None:
+    people = [person(f"c{n}") for n in range(200)]
+    service = make_campaign(purpose="service")
+    audience = select(*people, campaign=service, controls=Controls(global_share=0.15))
+    assert dict(audience.funnel)["control group"] == 0
+
+
+def test_consent_is_for_the_campaigns_purpose() -> None:
+    consents = [word("a", "email", True, purpose="greeting"), word("b", "email", True)]
+    campaign = make_campaign(purpose="greeting")
+    assert set(reached(select(person("a"), person("b"), campaign=campaign, consents=consents))) == {"a"}
+
+
+def test_a_silence_or_a_complaint_of_one_account_is_the_persons() -> None:
+    people = [person("a", person_id="p"), person("b", person_id="p"), person("c")]
+    silences = [{"customer_id": "a", "reason": "bereavement", "until": AFTER}]
+    assert reasons(select(*people, silences=silences)) == {"a": "silence", "b": "silence"}
+    cases = [{"customer_id": "b", "kind": "complaint", "opened_at": BEFORE}]
+    assert reasons(select(*people, cases=cases)) == {"a": "open complaint", "b": "open complaint"}
 
 
 moments = st.sampled_from([BEFORE - timedelta(days=9), BEFORE, AS_OF, AFTER])
@@ -331,6 +460,8 @@ everyone = st.lists(
     st.fixed_dictionaries(
         {
             "customer_id": names,
+            "person_id": st.sampled_from([None, "a", "x"]),
+            "birth_date": st.sampled_from([None, date(2010, 1, 1), date(1990, 1, 1)]),
             "email": st.sampled_from([None, "x@toko.example", "broken"]),
             "push_tokens": st.sampled_from([None, [], ["t"]]),
             "city": st.sampled_from([None, "Palu", "Solo"]),
@@ -366,7 +497,9 @@ def test_the_funnel_adds_up_and_the_order_of_rows_changes_nothing(people, consen
     assert total == sum(count for _, count in parts)
     ids = audience.people["customer_id"].to_pylist() + audience.left_out["customer_id"].to_pylist()
     assert sorted(ids) == known
-    assert all(entry["email"] or entry["push"] for entry in audience.people.to_pylist())
+    entries = audience.people.to_pylist()
+    assert all(entry["messages"] > 0 and (entry["email"] or entry["push"]) for entry in entries)
+    assert len({entry["person_id"] for entry in entries}) == len(entries)
     for entries in (people, consents, cases, silences):
         random.shuffle(entries)
     assert select(*people, campaign=campaign, consents=consents, cases=cases, silences=silences) == audience
