@@ -1,9 +1,8 @@
 """The decisions of a campaign, or of all that are due in a night, from what was known as of an instant; a run each."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +10,7 @@ from zoneinfo import ZoneInfo
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from campaigns.calendar import Occurrence, due_occurrence, occurrences
+from campaigns.calendar import Occurrence, due_occurrence
 from campaigns.message import Sender
 from campaigns.policy import judged, keep_ramadan, with_references
 from campaigns.spec import Campaign
@@ -21,6 +20,7 @@ from flows.catalogue import workspace_policy
 from flows.champion import Champion, load_champion
 from flows.deciding.choice import Choice, Together, choose
 from flows.deciding.considered import considered_table, losing_counts
+from flows.deciding.due import Due, due_on
 from flows.deciding.held import held_runs, local_day
 from flows.deciding.messages import render_messages
 from flows.deciding.plan import Known, Plan, plan_campaign
@@ -72,25 +72,16 @@ def decide_campaign(
 
 
 def decide_night(
-    workspace: Workspace,
-    settings: Settings,
-    start: datetime,
-    end: datetime,
-    as_of: datetime,
-    *,
-    hindsight: bool = False,
+    workspace: Workspace, settings: Settings, day: date, due: Due, as_of: datetime, *, hindsight: bool = False
 ) -> dict[str, Any]:
-    """Decides all occurrences due in [start, end) as one problem and publishes their runs, then the night.
+    """Decides what is due in a night as one problem, publishes a run for each campaign, then the night.
 
     Returns the night's manifest: {"day", "as_of", "campaigns": a row for each, "certificate" …}; where nothing is due,
     without campaigns, and nothing is written. Raises as decide_campaign.
     """
-    day = local_day(settings, start)
-    due = due_between(load_campaigns(workspace), start, end, as_of)
     if not due:
         return {"day": day.isoformat(), "as_of": as_of.isoformat(), "campaigns": []}
-    manifests = decide_together(workspace, settings, due, as_of, hindsight=hindsight)
-    manifest = night_manifest(day, manifests)
+    manifest = night_manifest(day, decide_together(workspace, settings, due, as_of, hindsight=hindsight))
     write_json(workspace.night(day) / "manifest.json", manifest)
     return manifest
 
@@ -98,7 +89,7 @@ def decide_night(
 def decide_together(
     workspace: Workspace,
     settings: Settings,
-    due: Sequence[tuple[Campaign, Occurrence]],
+    due: Due,
     as_of: datetime,
     *,
     hindsight: bool = False,
@@ -117,9 +108,7 @@ class Solved:
     together: Together
 
 
-def solve_together(
-    workspace: Workspace, settings: Settings, due: Sequence[tuple[Campaign, Occurrence]], as_of: datetime
-) -> Solved:
+def solve_together(workspace: Workspace, settings: Settings, due: Due, as_of: datetime) -> Solved:
     """Who gets what of some occurrences, decided as one problem. Reads, and writes nothing."""
     champion = load_champion(workspace, as_of)
     log.info("reading what is known")
@@ -195,22 +184,6 @@ def publish_run(
     return manifest
 
 
-def due_between(
-    campaigns: Sequence[Campaign], start: datetime, end: datetime, as_of: datetime
-) -> list[tuple[Campaign, Occurrence]]:
-    """The occurrences to be decided in [start, end) that are not past yet as of an instant, in order of campaign."""
-    due = []
-    for campaign in campaigns:
-        lead = timedelta(days=campaign.schedule.lead_days - 1)  # a day less, whatever the zones
-        coming = occurrences(campaign.schedule, max(start + lead, as_of), 3 + (end - start).days, known_at=as_of)
-        due += [
-            (campaign, occurrence)
-            for occurrence in coming
-            if start <= occurrence.decide_at < end and not occurrence.waiting
-        ][:1]
-    return due
-
-
 def offers_end(campaign: Campaign, occurrence: Occurrence) -> datetime:
     """Midnight after the last of the window's days, counted from the day of sending, in the campaign's zone."""
     zone = ZoneInfo(campaign.schedule.timezone)
@@ -239,27 +212,28 @@ def decide(workspace: str, campaign: str, as_of: str | None = None, hindsight: b
     return manifest
 
 
-@flow(name="decide-night")
-def decide_due(
-    workspace: str, date: str | None = None, as_of: str | None = None, hindsight: bool = False
-) -> dict[str, Any]:
-    """Decides all that is due on a local date, or in the day that begins at as_of, as one problem."""
+@flow(name="decide-date")
+def decide_date(workspace: str, date: str, as_of: str | None = None, hindsight: bool = False) -> dict[str, Any]:
+    """Decides all that is due on a local date as one problem, as of an instant (the run's scheduled start)."""
     place = open_workspace(Path(workspace))
-    settings, instant = load_settings(place), flow_instant(as_of)
-    start = local_midnight(settings, date) if date else instant
-    manifest = decide_night(place, settings, start, start + timedelta(days=1), instant, hindsight=hindsight)
-    for row in manifest["campaigns"]:
-        show_offers(read_json(place.run(row["campaign"], row["occurrence"]) / "manifest.json"))
-    return manifest
+    settings, instant, day = load_settings(place), flow_instant(as_of), local_date(date)
+    due = due_on(load_campaigns(place), settings, day, instant)
+    return shown(place, decide_night(place, settings, day, due, instant, hindsight=hindsight))
 
 
-def local_midnight(settings: Settings, date: str) -> datetime:
-    """The instant at which a date begins in the workspace's zone. Raises InputError for text that is no date."""
+def local_date(text: str) -> date:
+    """Raises InputError for text that is no date."""
     try:
-        day = datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=ZoneInfo(settings.timezone))
+        return date.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"--date: expected a date such as 2017-12-12, got {date!r}") from error
-    return day.astimezone(UTC)
+        raise InputError(f"--date: expected a date such as 2017-12-12, got {text!r}") from error
+
+
+def shown(workspace: Workspace, night: dict[str, Any]) -> dict[str, Any]:
+    """The night, its campaigns' offers put on the run's page."""
+    for row in night["campaigns"]:
+        show_offers(read_json(workspace.run(row["campaign"], row["occurrence"]) / "manifest.json"))
+    return night
 
 
 def show_offers(manifest: dict[str, Any]) -> None:

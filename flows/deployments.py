@@ -1,20 +1,16 @@
-"""Schedules: the night (ingest, then train) and each campaign's decision, as Prefect deployments.
+"""Schedules as Prefect deployments: the night (ingest, train, decide what is due), and each campaign's by hand.
 
-Prefect is a trigger only: it may fire late, twice or not at all. So what a run does depends on the campaign's calendar
+Prefect is a trigger only: it may fire late, twice or not at all. So what a run does depends on the campaigns' calendars
 and on the run's own instant, never on how often it was fired.
 """
 
-from datetime import datetime
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 from prefect import Flow, serve
 from prefect.deployments.runner import RunnerDeployment
-from prefect.schedules import Cron, RRule, Schedule
+from prefect.schedules import Cron, Schedule
 from prefect.settings import PREFECT_API_URL
 
-from campaigns.calendar import occurrences
-from campaigns.spec import Campaign
 from flows.campaign_files import load_campaigns
 from flows.decide import decide
 from flows.night import night
@@ -22,32 +18,13 @@ from flows.settings import Settings
 from flows.workspace import Workspace
 from recsys.tables import InputError
 
-AHEAD = 12  # occurrences of a campaign that are registered at a time
 
-
-def decision_instants(campaign: Campaign, after: datetime) -> list[datetime]:
-    """When a campaign is to be decided from an instant on, in its own time zone."""
-    zone = ZoneInfo(campaign.schedule.timezone)
-    coming = occurrences(campaign.schedule, after, AHEAD)
-    return [occurrence.decide_at.astimezone(zone) for occurrence in coming if occurrence.decide_at >= after]
-
-
-def once(instant: datetime, zone: str) -> Schedule:
-    """One firing. An occasion such as Lebaran has no rhythm that cron could say, so each occurrence is a schedule."""
-    return RRule(f"DTSTART:{instant.astimezone(ZoneInfo(zone)):%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT=1", timezone=zone)
-
-
-def deployments(workspace: Workspace, settings: Settings, after: datetime) -> list[RunnerDeployment]:
-    """One deployment for the night and one for each campaign; parameters are plain values."""
+def deployments(workspace: Workspace, settings: Settings) -> list[RunnerDeployment]:
+    """One deployment for the night, and one without a schedule for each campaign; parameters are plain values."""
     folder = str(workspace.root.resolve())
     nightly = deployment(night, "nightly", {"workspace": folder}, [Cron(settings.nightly, timezone=settings.timezone)])
     return [nightly] + [
-        deployment(
-            decide,
-            campaign.id,
-            {"workspace": folder, "campaign": campaign.id},
-            [once(instant, campaign.schedule.timezone) for instant in decision_instants(campaign, after)],
-        )
+        deployment(decide, campaign.id, {"workspace": folder, "campaign": campaign.id}, [])
         for campaign in load_campaigns(workspace)
     ]
 

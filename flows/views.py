@@ -109,14 +109,50 @@ def show_run(manifest: Result) -> None:
         [b["funder"], rupiah(b["used"]), rupiah(b["limit"]), f"Rp{number(b['price'])}"] for b in manifest["budgets"]
     ]
     show("Budgets", ("funder", "expected", "limit", "one rupiah more earns"), budgets)
+    show_limits(manifest.get("limits", []))
+    show_certificate(manifest)
+    if manifest["hindsight"]:
+        show_hindsight({manifest["campaign"]["id"]: manifest})
+
+
+def show_limits(limits: Sequence[Result]) -> None:
+    """Limits on groups, and guaranteed minimums."""
+    rows = [
+        [row["name"], row["kind"], row["used"], row["limit"], row["unit"], f"Rp{number(row['price'])}"]
+        for row in limits
+    ]
+    if rows:
+        show("Limits on groups", ("limit", "", "expected", "stated", "of", "one more earns"), rows)
+
+
+def show_certificate(manifest: Result) -> None:
+    """What is left at most, and what limits are worth, in words."""
     certificate = manifest["certificate"]
     out.print(
         f"Expected value {rupiah(round(certificate['value']))}; left on the table: at most "
         f"{rupiah(round(certificate['left_on_the_table']))} ({gap(certificate)}); "
         f"{rupiah(round(manifest['first_come']['lost']))} more than first come, first served.",
     )
-    if manifest["hindsight"]:
-        show_hindsight({manifest["campaign"]["id"]: manifest})
+    said = 1 + (manifest["first_come"]["lost"] > 0)  # of the sentences, just above
+    for sentence in certificate.get("words", {}).get("en", [])[said:]:
+        out.print(f"  {sentence}", soft_wrap=True)
+
+
+def show_night(night: Result) -> None:
+    """The campaigns that were decided together, and what they share."""
+    rows = [
+        [row["campaign"], row["occurrence"], row["messages"], rupiah(row["spend"]), rupiah(round(row["value"]))]
+        for row in night["campaigns"]
+    ]
+    show(f"Decided together on {night['day']}", ("campaign", "occurrence", "messages", "spend", "value"), rows)
+    budgets = [
+        [b["funder"], rupiah(round(b["used"])), rupiah(round(b["limit"])), f"Rp{number(b['price'])}"]
+        for b in night["budgets"]
+    ]
+    if budgets:
+        show("Budgets of the night", ("funder", "expected", "limit", "one rupiah more earns"), budgets)
+    show_limits(night["limits"])
+    show_certificate(night)
 
 
 def show_hindsight(runs: Mapping[str, Result]) -> None:

@@ -1,7 +1,7 @@
 """What a campaign decided, and the schedule that decides."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -9,19 +9,27 @@ import typer
 
 from flows import console, server
 from flows.commands.options import HERE, AsJson, AsOf, Folder, Language, at_work, instant, opened, spoken
+from recsys.tables import InputError
 
 
 def decide(
-    campaign: str,
+    campaign: Annotated[str | None, typer.Argument(help="A campaign's id; or --date instead.")] = None,
     workspace: Folder = HERE,
+    date: Annotated[
+        str | None, typer.Option("--date", help="Decide all that is due on this local date as one problem: 2017-12-05.")
+    ] = None,
     as_of: AsOf = None,
     hindsight: Annotated[
         bool, typer.Option("--hindsight", help="Add to the report what was really bought after the as-of instant.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose who gets which offer of a campaign, write the messages and the report."""
+    """Choose who gets which offer of a campaign, or of all due on a date together; write messages and reports."""
     place, settings = opened(workspace)
+    if (campaign is None) == (date is None):
+        raise InputError("decide: expected either a campaign or --date, as --date 2017-12-05")
+    if campaign is None:
+        return _decide_date(workspace, str(date), as_of, hindsight, as_json)
     at = instant(as_of, settings.timezone)
     from flows import views
     from flows.campaign_files import find_campaign
@@ -38,6 +46,39 @@ def decide(
     console.finish(
         f"wrote {run}: decisions, messages, report.html",
         [f"open {run / 'report.html'} in a browser", f"larisma explain {campaign} CUSTOMER --workspace {workspace}"],
+    )
+
+
+def _decide_date(workspace: Path, date: str, as_of: str | None, hindsight: bool, as_json: bool) -> None:
+    """As of now; for a date that is past, as of the midnight with which it begins."""
+    place, settings = opened(workspace)
+    from flows import views
+    from flows.campaign_files import load_campaigns
+    from flows.decide import decide_date, local_date
+    from flows.deciding.due import midnight
+
+    begins = midnight(settings, local_date(date))
+    now = datetime.now(UTC)
+    past = now >= midnight(settings, local_date(date) + timedelta(days=1))
+    at = instant(as_of, settings.timezone) if as_of else begins if past else now
+    load_campaigns(place)  # faults of files are said before a server is started
+    with at_work(f"decide {date}", as_json):
+        night = decide_date(str(workspace), date, at.astimezone(UTC).isoformat(), hindsight)
+    if as_json:
+        return console.print_json(night)
+    if not night["campaigns"]:
+        return console.finish(
+            f"nothing is due on {date}", [f"larisma campaign list --workspace {workspace} shows what is due when"]
+        )
+    views.show_night(night)
+    runs = [workspace / "runs" / row["campaign"] / row["occurrence"] for row in night["campaigns"]]
+    first = night["campaigns"][0]["campaign"]
+    console.finish(
+        f"wrote {workspace / 'nights' / date / 'manifest.json'} and {', '.join(map(str, runs))}",
+        [
+            *(f"open {run / 'report.html'} in a browser" for run in runs),
+            f"larisma explain {first} CUSTOMER --workspace {workspace}",
+        ],
     )
 
 
@@ -76,13 +117,13 @@ def preview(
 
 
 def serve(workspace: Folder = HERE) -> None:
-    """Register the nightly training and each campaign's schedule with a Prefect server, and run what it fires."""
+    """Register the night (ingest, train, decide what is due) with a Prefect server, and run what it fires."""
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     place, settings = opened(workspace)
     from flows.deployments import deployments, require_server, serve_deployments
 
     require_server()
-    found = deployments(place, settings, datetime.now(UTC))
+    found = deployments(place, settings)
     console.show("Deployments", ("deployment", "schedules"), [(d.full_name, len(d.schedules or [])) for d in found])
     console.finish("Ctrl+C ends it", ["start it again after adding a campaign, so that it is registered too"])
     with server.answering():

@@ -37,9 +37,9 @@ def plain_faults(plan: Plan) -> list[str]:
     for row in plan.rows:
         if row.kind != "minimum":
             continue
-        inside: NDArray[np.bool_] = np.isin(pairs.offer, row.limit.offers) & reachable[customer]
+        inside = reachable[customer] & np.isin(pairs.offer, row.limit.offers)
         if row.limit.group >= 0 and pairs.groups is not None:
-            inside &= (pairs.groups[customer] == row.limit.group).any(axis=1)
+            inside &= np.any(pairs.groups[customer] == row.limit.group, axis=1)
         place = f"{plan.campaign.id}.yaml: {row.name}"
         places = int(plan.limits.positions.max())
         if row.unit == "sent":

@@ -1,0 +1,55 @@
+"""Which occurrences are decided together: those that are due on one local date."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from campaigns.calendar import Occurrence, occurrences
+from campaigns.spec import Campaign
+from flows.deciding.held import local_day
+from flows.settings import Settings
+from flows.workspace import Workspace
+
+Due = list[tuple[Campaign, Occurrence]]
+
+
+def midnight(settings: Settings, day: date) -> datetime:
+    """The instant at which a day begins in the workspace's zone."""
+    return datetime.combine(day, time(), ZoneInfo(settings.timezone))
+
+
+def coming(campaign: Campaign, as_of: datetime, end: datetime) -> list[Occurrence]:
+    """The occurrences to be decided before an instant, none of them past or waiting for an announcement."""
+    count, found = 2, occurrences(campaign.schedule, as_of, 2)
+    while len(found) == count and found[-1].decide_at < end:  # no further than need be: moons are not known for ever
+        count *= 2
+        found = occurrences(campaign.schedule, as_of, count)
+    return [occurrence for occurrence in found if occurrence.decide_at < end and not occurrence.waiting]
+
+
+def due_on(campaigns: Sequence[Campaign], settings: Settings, day: date, as_of: datetime) -> Due:
+    """What is to be decided on a local date and is not past as of an instant: one occurrence of a campaign at most."""
+    start, end = midnight(settings, day), midnight(settings, day + timedelta(days=1))
+    due: Due = []
+    for campaign in campaigns:
+        own = [occurrence for occurrence in coming(campaign, as_of, end) if occurrence.decide_at >= start]
+        due += [(campaign, occurrence) for occurrence in own[:1]]
+    return due
+
+
+def due_tonight(
+    workspace: Workspace, campaigns: Sequence[Campaign], settings: Settings, as_of: datetime
+) -> list[tuple[date, Due]]:
+    """What a nightly run has to decide, night after night: what missed nights have left, what is due today, and of
+    tomorrow what would be past by the next run."""
+    today, next_run = local_day(settings, as_of), as_of + timedelta(days=1)
+    tomorrow = today + timedelta(days=1)
+    missed: dict[date, Due] = {}
+    for campaign in campaigns:
+        for occurrence in coming(campaign, as_of, midnight(settings, today)):
+            if not workspace.run(campaign.id, occurrence.name).exists():
+                missed.setdefault(local_day(settings, occurrence.decide_at), []).append((campaign, occurrence))
+    early = [one for one in due_on(campaigns, settings, tomorrow, as_of) if one[1].send_at < next_run]
+    nights = [*sorted(missed.items(), key=lambda night: night[0])]
+    nights += [(today, due_on(campaigns, settings, today, as_of)), (tomorrow, early)]
+    return [(day, due) for day, due in nights if due]
