@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns.predicates import PEOPLE, bind_predicate, check_predicate, open_sandbox
+from campaigns.predicates import PEOPLE, bind_predicate, check_predicate, columns_of, open_sandbox
 from campaigns.tables import CampaignError
 
 COLUMNS = PEOPLE.names
@@ -24,6 +24,10 @@ COLUMNS = PEOPLE.names
         "age >= 18",
         "length(push_tokens) > 0",
         "starts_with(lower(city), 'den')",
+        "recency_quintile = 5 and monetary_quintile >= 4 and orders between 2 and 10",
+        "lifetime_value > 500000 and price_sensitivity < 0.3 and journey in ('promotion', 'insight')",
+        "birthday_in between 0 and 7 and points_expiring > 100 and points_expire_in < 14",
+        "favourite_category like 'Dapur >%' and city = 'Ma’rang'",
         "\"tier\" = 'gold'",
         "true",
     ],
@@ -86,7 +90,35 @@ HOSTILE = [
     ("tier = 'a", "a quote that is not closed"),
     ("tier =", "position 6: not a predicate: something is missing"),
     ("tier is not null and\n  (points > 1", "position 34: not a predicate"),
-    ("(" * 1500 + "true" + ")" * 1500, "nested too deeply"),
+    ("(" * 1500 + "true" + ")" * 1500, "position 51: nested too deeply"),
+    ("not " * 900 + "true", "nested too deeply"),
+    ("- " * 1900 + "1 > 0", "nested too deeply"),
+    ("tier = ‘gold’", "position 8: '‘' (U+2018)"),
+    ("tier ＝ 'gold'", "position 6: '＝' (U+FF1D)"),
+    ("tier = 'gold' or tru\u0435", "position 21: 'е' (U+0435)"),  # a Cyrillic e
+    ("ti\u200ber = 'gold'", "position 3: '\\u200b' (U+200B)"),
+    ("tier = 'gold'\u202e", "position 14: '\\u202e' (U+202E)"),
+    ("tier\u00a0= 'gold'", "position 5: '\\xa0' (U+00A0)"),
+    ("tier = 'gold'\0", "position 14: the invisible character U+0000"),
+    ("\"tіer\" = 'gold'", "position 1: no column 'tіer'; did you mean 'tier'?"),  # a Ukrainian i
+    ("points / 0 > 1", "position 10: a division by zero"),
+    ("points % (0) = 1", "position 11: a division by zero"),
+    ("points / 0.0 > 1", "position 10: a division by zero"),
+    ("tier like '%a%a%a%a%a%b'", "position 11: a pattern with more than 5 times %"),
+    ("tier ilike city", "position 12: a pattern that is not text in quotes"),
+    ("tier similar to '(a|a)*b'", "position 6: 'similar to'"),
+    ("tier ~ '(a+)+$'", "position 6: '~'"),
+    ("tier glob '*a*a*'", "position 6: 'glob'"),
+    ("tier = any(['a'])", "position 8: 'any'"),
+    ("points ** 99 > 1", "position 8: '**'"),
+    ("points << 60 > 1", "position 1: 'points << 60 > 1'"),
+    ("tier || city = 'a'", "position 6: '||'"),
+    ("with x as (select 1) select 1", "position 1: 'with'"),
+    ("from customers", "position 1: 'from'"),
+    ("unnest(push_tokens) = 'a'", "position 1: 'unnest'"),
+    ("getvariable('x') = 1", "position 1: the function 'getvariable'"),
+    ("try(1 / points)", "position 1: the function 'try'"),
+    ("N'a' = tier", "position 1: "),
     ("tier = 'a' or " * 1000 + "true", "expected 4000 at most"),
 ]
 
@@ -105,6 +137,34 @@ def test_refuses_what_does_not_fit_the_columns_types(sql: str) -> None:
     checked = check_predicate(sql, COLUMNS)
     with pytest.raises(CampaignError, match=r"does not fit the columns|expected a condition"):
         bind_predicate(checked, PEOPLE)
+
+
+def test_at_least_forty_hostile_predicates_are_tried() -> None:
+    assert len({sql for sql, _ in HOSTILE}) == len(HOSTILE) >= 80
+
+
+@pytest.mark.parametrize(
+    "sql", ["points / orders > 1", "points % orders = 1", "points / (1 - 1) > 1", "points / -0 > 1"]
+)
+def test_a_division_by_a_zero_in_the_data_is_null(sql: str) -> None:
+    checked = check_predicate(sql, COLUMNS)
+    with open_sandbox() as connection:
+        connection.register("people", pa.table({"points": [7], "orders": [0]}))
+        assert connection.sql(f"SELECT {checked} FROM people").fetchall() == [(None,)]
+
+
+def test_a_long_pattern_on_a_long_text_is_no_bomb() -> None:
+    checked = check_predicate("name like '%a%a%a%a%b'", COLUMNS)
+    with open_sandbox() as connection:
+        connection.register("people", pa.table({"name": ["a" * 2000] * 1000}))
+        assert connection.sql(f"SELECT count(*) FROM people WHERE {checked}").fetchall() == [(0,)]
+
+
+def test_the_columns_of_a_predicate_are_named_in_small_letters() -> None:
+    assert columns_of(check_predicate("TIER = 'gold' and \"Points\" > 1 or tier is null", COLUMNS)) == {
+        "tier",
+        "points",
+    }
 
 
 @settings(deadline=None, max_examples=40)
