@@ -1,6 +1,6 @@
 """Who may be addressed by an occurrence: what a workspace knows of people, put to the campaign's audience."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,10 @@ from campaigns.segments import check_columns, columns_used, needs_segments, segm
 from campaigns.spec import Campaign
 from flows.contacts import History, read_history
 from flows.settings import Settings
-from flows.workspace import TABLES, Workspace, known_before, table_files
+from flows.workspace import TABLES, Workspace, known_before, read_table, table_files
+from recsys.lifetime import lifetime_values
+
+LIFETIME_DAYS = 365
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +52,24 @@ def read_people(
         **tables,
         silences=scan_table(workspace, "silences", as_of),
         history=history,
-        segments=read_segments(workspace, settings, history, as_of) if needs_segments(columns) else None,
+        segments=read_segments(workspace, settings, history, as_of, columns) if needs_segments(columns) else None,
     )
 
 
-def read_segments(workspace: Workspace, settings: Settings, history: History, as_of: datetime) -> pa.Table:
+def read_segments(
+    workspace: Workspace, settings: Settings, history: History, as_of: datetime, columns: Collection[str]
+) -> pa.Table:
+    """SEGMENTS of all customers. columns: those wanted; lifetime values take the longest, so only if they are."""
+    lifetime = None
+    if "lifetime_value" in columns:
+        lifetime = lifetime_values(read_table(workspace, "purchases", as_of=as_of), as_of, LIFETIME_DAYS)
     names = ("customers", "purchases", "items", "service_cases", "events")
     return segment_table(
         **{name: scan_table(workspace, name, as_of) for name in names},
         responses=history.responses,
         as_of=as_of,
         timezone=settings.timezone,
+        lifetime=lifetime,
         memory=settings.ingest.memory_limit,
     )
 

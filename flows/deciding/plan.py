@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 from campaigns.allocation import Candidates, Limits, Offers
 from campaigns.audience import Audience, meeting
 from campaigns.calendar import Occurrence
+from campaigns.contact import bought_lately
 from campaigns.limits import Limit
 from campaigns.scope import scope_matrix
 from campaigns.spec import Campaign
@@ -97,6 +98,11 @@ def plan_campaign(
     people = audience.people
     asked = Asked(campaign, occurrence, known, as_of, segments)
     may_get = asked.meeting(people["customer_id"], [offer.eligibility for offer in campaign.offers])
+    if days := settings.contact.bought_days:
+        narrow = np.array([not offer.scope.everything for offer in campaign.offers])
+        since = as_of - timedelta(days=days)
+        own = people["customer_id"]
+        may_get &= ~bought_lately(own, known.purchases, scopes, items["item_id"], narrow, since=since)
     propensity = propensities(champion, rates, items, campaign.offers, people["customer_id"].combine_chunks())
     own, shared = groups_of(asked, campaign.limits, people), groups_of(asked, night, people)
     rows, numbers = own_rows(campaign, offers.benefit, own)
