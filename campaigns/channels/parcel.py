@@ -10,8 +10,8 @@ Leaving = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Parcel:
-    """One message as it leaves. recipients: an address, or a push's tokens. content: a whole RFC 5322 message, or one of
-    FCM's without its token."""
+    """One message as it leaves. recipients: an address, or a push's tokens. content: an RFC 5322 message, or an FCM
+    message without its token."""
 
     message_id: str
     recipients: tuple[str, ...]
