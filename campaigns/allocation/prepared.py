@@ -27,8 +27,6 @@ from campaigns.allocation.problem import (
 from campaigns.value import pair_value
 from recsys.tables import InputError
 
-SLACK = 2.0**-20  # more than the rounding of a float32
-LARGE = 3e38  # nearly the largest float32
 STRONGEST = 1024.0  # what meeting a minimum by one may be worth, in margins
 BLOCK = 100_000  # pairs; below this a thread costs more than it saves
 
@@ -99,52 +97,30 @@ class Prepared:
 
     def terms(self, prices: Prices) -> Floats:
         """What a pair's reduced value needs of its offer at these prices: see kernels."""
-        offers, (m, width) = self.offers, self.funder.shape
-        funders = slice(kernels.HEAD, kernels.HEAD + 2 * width)
-        terms = np.empty((m, funders.stop + self.growth.shape[1]))
-        sent = offers.quota_kind == SENT
-        terms[:, 0] = offers.margin
-        terms[:, 1] = offers.benefit * offers.retailer_share + np.where(sent, 0.0, prices.quota)
-        terms[:, 2] = np.where(sent, prices.quota, 0.0)
-        terms[:, funders][:, 0::2] = self.cost
-        terms[:, funders][:, 1::2] = prices.budget[self.funder] if len(prices.budget) else 0.0
-        terms[:, funders.stop :] = self.growth
-        terms = np.repeat(terms[None], self.further.segments, axis=0)
-        if len(prices.further):
-            price = self.further.sign * prices.further
-            for sent, column in ((False, 1), (True, 2)):
-                here = self.further.sent[self.further.limit] == sent
-                amount = np.bincount(
-                    self.further.place[here],
-                    (price[self.further.limit] * self.further.weight)[here],
-                    minlength=terms.shape[0] * m,
-                )
-                terms[:, :, column] += amount.reshape(terms.shape[:2])
+        offers, further, (m, width) = self.offers, self.further, self.funder.shape
+        terms = np.empty((further.segments, m, kernels.HEAD + 2 * width + self.growth.shape[1]))
+        signed = further.sign * (prices.further if len(prices.further) else np.zeros(len(further.sign)))
+        kernels.terms_at(
+            terms,
+            (
+                _as_compiled(offers.margin, np.float64),
+                _as_compiled(offers.benefit * offers.retailer_share, np.float64),
+                offers.quota_kind == SENT,
+                self.funder,
+                self.cost,
+            ),
+            (_as_compiled(prices.quota, np.float64), _as_compiled(prices.budget, np.float64)),
+            (further.start, further.limit, further.weight, further.sent, signed),
+            self.growth,
+        )
         return terms
 
     def upper(self, terms: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """What no pair of an offer can be worth more than, at the prices of these terms: see kernels.
-
-        Without rounding costs up and with no p1 cut off at 1, a pair is worth p0·gain − fee. Where more redemptions are
-        worth having that is too much rather than too little; where they are not, gain leaves them out. All is rounded
-        so that nothing worth having is ever below.
-        """
-        first, growth = terms.shape[2] - self.growth.shape[1], self.growth
-        margin, fee, costs, prices = (
-            terms[..., :1],
-            terms[..., 2],
-            *(terms[..., kernels.HEAD + k : first : 2] for k in (0, 1)),
-        )
-        paid = (terms[..., 1] + (costs * prices).sum(axis=2))[..., None]
-        each = margin - paid
-        slack = SLACK * (growth * (np.abs(margin) + np.abs(terms[..., 1:2]) + np.abs(paid)) + np.abs(margin))
-        gain = np.maximum(each, 0.0) * growth - margin + slack
-        fee = fee - SLACK * np.abs(fee)
-        most = gain.max(axis=2)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            least = np.where(most > 0, fee * (1 - SLACK) / most, np.inf)
-            reach = np.where(fee > 0, least, np.where((fee < 0) | (most > 0), 0.0, np.inf)).astype(np.float32)
-            return reach, gain.astype(np.float32), np.minimum(fee, LARGE).astype(np.float32)
+        """What no pair of an offer can be worth more than, at the prices of these terms: see kernels."""
+        shape, channels = terms.shape[:2], self.growth.shape[1]
+        upper = np.empty(shape, np.float32), np.empty((*shape, channels), np.float32), np.empty(shape, np.float32)
+        kernels.most_worth(terms, channels, *upper)
+        return upper
 
     def blocks(self) -> list[tuple[int, int]]:
         """Ranges of people with about equally many pairs, one for each thread."""

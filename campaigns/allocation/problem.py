@@ -232,6 +232,7 @@ def check(candidates: Candidates, offers: Offers, limits: Limits, further: Seque
         _require(bool((array >= 0).all()), f"{name}: expected amounts of 0 or more")
     for name, array in (("limits.message_cost", limits.message_cost), ("limits.response", limits.response)):
         _require(bool((np.isfinite(array) & (array >= 0)).all()), f"{name}: expected finite numbers of 0 or more")
+    _require(bool((limits.response <= MOST_MONEY).all()), "limits.response: a number is out of range")
     _require(channels >= 1, "limits.capacity: there is no channel")
     _require(bool((limits.positions >= 1).all()), "limits.positions: a message holds at least one offer")
     fallback = np.atleast_1d(offers.fallback)

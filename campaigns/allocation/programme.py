@@ -27,7 +27,7 @@ from campaigns.allocation.problem import SENT, Bools, Floats, Ints
 from campaigns.value import pair_value, purchase_probability
 
 TIGHTER = 4e-6  # of a limit: more than what HiGHS takes for nothing
-BEST = 1e-5  # decisions are called the best that are as near to it as this
+BEST = 1e-4  # decisions are called the best that are as near to it as this
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from campaigns.allocation.problem import Ints
 from campaigns.allocation.programme import Programme, relaxed, whole, written_out
 
 MOST_FOR_PRICES, MOST_FOR_DECISIONS = 6_000, 1_500  # pairs on channels
-NODES, MOST_NODES = 100, 5_000  # of the search for whole decisions; and where none are known yet
+NODES, MOST_NODES = 30, 5_000  # of the search for whole decisions; and where none are known yet
 CERTAIN = 1e-7  # how near a bound is to the optimum of the relaxation, to be called the same
 
 

@@ -3,7 +3,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -20,12 +20,12 @@ from campaigns.allocation import (
     losing_reasons,
     solve,
 )
-from campaigns.allocation.dual import evaluate
+from campaigns.allocation.dual import evaluate, search
 from campaigns.allocation.prepared import prepare
 from campaigns.value import funder_costs, pair_value, purchase_probability
 from recsys.tables import InputError
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -191,7 +191,7 @@ def test_no_limit_is_ever_broken_and_the_value_never_exceeds_the_bound(seed, coa
 @quick
 @given(seeds, st.booleans(), st.booleans(), st.integers(1, 3))
 def test_rows_in_another_order_and_more_threads_change_no_decision(seed, coarse, fallback, threads):
-    candidates, offers, limits = an_instance(seed, customers=25, coarse=coarse, fallback=fallback)
+    candidates, offers, limits = an_instance(seed, customers=12, coarse=coarse, fallback=fallback)
     rng = np.random.default_rng(seed)
     rows = rng.permutation(candidates.customers)
     slices = [rng.permutation(np.arange(candidates.indptr[i], candidates.indptr[i + 1])) for i in rows]
@@ -222,35 +222,49 @@ def test_threads_over_many_pairs_change_nothing():
     assert one.chosen.pair.tolist() == two.chosen.pair.tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seeds, st.booleans(), st.booleans())
+@example(147571, False, False)
 def test_the_bound_is_the_optimum_of_the_relaxation(seed, coarse, fallback):
     candidates, offers, limits = an_instance(seed, customers=12, offers=4, coarse=coarse, fallback=fallback)
-    found = solve(candidates, offers, limits, seed=1, passes=1500)
+    found = solve(candidates, offers, limits, seed=1)
     optimum = the_linear_program(candidates, offers, limits)
-    assert found.certificate.bound >= optimum * (1 - 1e-7) - 1e-6
-    assert found.certificate.bound == pytest.approx(optimum, rel=1e-4, abs=1)
+    assert found.certificate.bound == pytest.approx(optimum, rel=1e-6, abs=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seeds, st.booleans(), st.booleans())
-def test_the_best_of_all_decisions_lies_between_value_and_bound(seed, coarse, fallback):
+def test_few_customers_get_the_best_of_all_decisions(seed, coarse, fallback):
     candidates, offers, limits = an_instance(seed, customers=4, offers=3, coarse=coarse, fallback=fallback)
-    found = solve(candidates, offers, limits, seed=1, passes=100).certificate
+    found = solve(candidates, offers, limits, seed=1).certificate
     optimum = the_optimum(candidates, offers, limits)
-    assert found.value <= optimum + 1e-6
-    assert optimum <= found.bound
+    assert optimum * (1 - 1e-4) <= found.value <= optimum + 1e-6
+    assert optimum <= found.bound + 1e-6
 
 
 @quick
-@given(seeds, st.integers(1, 20))
-def test_any_number_of_passes_gives_a_true_bound_and_more_limit_never_a_lower_optimum(seed, passes):
-    candidates, offers, limits = an_instance(seed, customers=15)
-    few = solve(candidates, offers, limits, seed=1, passes=passes).certificate
-    many = solve(candidates, offers, limits, seed=1, passes=400).certificate
-    assert many.value <= few.bound
-    more = replace(limits, budgets=limits.budgets * 1.5, capacity=limits.capacity + 2)
-    assert solve(candidates, offers, more, seed=1, passes=400).certificate.bound >= many.value
+@given(seeds, st.booleans(), st.booleans())
+def test_any_prices_give_a_true_bound(seed, coarse, fallback):
+    candidates, offers, limits = an_instance(seed, customers=12, offers=4, coarse=coarse, fallback=fallback)
+    problem = prepare(candidates, offers, limits)
+    rng = np.random.default_rng(seed)
+    optimum = the_linear_program(candidates, offers, limits)
+    for vector in (problem.highest * rng.random(len(problem.limit)), 0 * problem.highest):
+        assert evaluate(problem, vector).bound >= optimum * (1 - 1e-9)
+    for passes in (1, 10, 100):
+        assert search(problem, passes).bound >= optimum * (1 - 1e-9)
+
+
+@quick
+@given(seeds, st.data())
+def test_the_bound_never_falls_when_a_limit_grows(seed, data):
+    candidates, offers, limits = an_instance(seed, customers=12)
+    name = data.draw(st.sampled_from(["quota", "budgets", "capacity"]))
+    grown = replace(offers, quota=offers.quota * 1.5 + 1), limits
+    if name != "quota":
+        grown = offers, replace(limits, **{name: getattr(limits, name) * 1.5 + 1})
+    before, after = (solve(candidates, *problem, seed=1).certificate for problem in ((offers, limits), grown))
+    assert after.bound >= before.bound * (1 - 1e-9)
 
 
 @quick
@@ -315,7 +329,7 @@ def test_many_offers_for_few_customers_are_no_trouble():
         np.arange(3, dtype=np.uint64),
     )
     limits = Limits(np.array([9_000.0]), np.array([3.0]), np.array([4]), np.array([0.0]), np.array([1.0]))
-    found = solve(candidates, offers, limits, seed=1)
+    found = solve(candidates, offers, limits, seed=1, passes=100)
     assert found.certificate.worst_violation == 0
     assert found.certificate.gap < 0.02
 

@@ -1,0 +1,151 @@
+# mypy: allow-untyped-defs
+"""Messages given one after the other, as long as the limits last; and taken back for better ones."""
+
+import numpy as np
+
+from campaigns.allocation.kernels.choosing import draw, find, strike, strike_group, within_reach, worth_having
+from campaigns.allocation.kernels.compiling import compiled
+from campaigns.allocation.kernels.counting import lacking, left_for, strike_unfit, take, take_message
+from campaigns.allocation.kernels.worth import further_funders, growth_at, raised, worth_of
+
+
+@compiled
+def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn):
+    """Give customer i the best message that what is left allows, and take it from there. Returns what it is worth.
+
+    made: channel [n] (−1: no message), chosen [n × most positions] (pairs, −1: free). A customer who has a message
+    keeps it and gets its free positions filled; but a fallback stays alone.
+    """
+    indptr, offer, p0, allowed, segment, person = row
+    s = np.uint64(segment[i])
+    toll, positions, rank, group, grouped, fallback = rules
+    _, _, capacity, _, patience = left
+    channel, chosen = made
+    channels = len(toll)
+    start, stop, fixed = 0, channels, 0
+    if channel[i] < 0 and patience[person[i]] < 1:
+        return 0.0
+    if channel[i] >= 0:
+        start, stop = channel[i], channel[i] + 1
+        if offer[chosen[i, 0]] == fallback[start]:
+            return 0.0
+        while fixed < positions[start] and chosen[i, fixed] >= 0:
+            fixed += 1
+    best_total, best_channel, best_count = 0.0, -1, 0
+    nearby = within_reach(s, indptr[i], indptr[i + 1], offer, p0, upper[0], near)
+    for c in range(start, stop):
+        if fixed == positions[c] or (fixed == 0 and (not allowed[i, c] or capacity[c] < 1)):
+            continue
+        growth = growth_at(terms, channels, c)
+        remaining = worth_having(s, c, nearby, near, offer, p0, terms, channels, worths, spots)
+        alone, alone_worth = -1, 0.0
+        if fallback[c] >= 0:
+            t = find(remaining, fallback[c], offer, spots)
+            if t >= 0:
+                p1 = raised(np.float64(p0[spots[t]]), terms[s, fallback[c], growth])
+                if fixed == 0 and left_for(s, fallback[c], p1, terms, counting, left):
+                    alone, alone_worth = spots[t], worths[t]
+                remaining = strike(remaining, t, worths, spots)
+        for t in range(fixed):
+            remaining = strike_group(remaining, offer[chosen[i, t]], offer, worths, spots, group)
+        together, count = 0.0, 0
+        while fixed + count < positions[c]:
+            t = draw(remaining, offer, worths, spots, rank)
+            if t < 0:
+                break
+            e, worth = spots[t], worths[t]
+            j = np.intp(offer[e])
+            p1 = raised(np.float64(p0[e]), terms[s, j, growth])
+            if not left_for(s, j, p1, terms, counting, left):
+                remaining = strike_unfit(s, remaining, growth, offer, p0, terms, counting, left, worths, spots)
+                continue
+            take(s, j, p1, 1, terms, counting, left)
+            together += worth
+            drawn[c, count] = e
+            count += 1
+            remaining = strike(remaining, t, worths, spots)
+            if grouped:
+                remaining = strike_group(remaining, j, offer, worths, spots, group)
+        for t in range(count):
+            j = np.intp(offer[drawn[c, t]])
+            take(s, j, raised(np.float64(p0[drawn[c, t]]), terms[s, j, growth]), -1, terms, counting, left)
+        if alone_worth > together:
+            together, count, drawn[c, 0] = alone_worth, 1, alone
+        total = together if fixed else together - toll[c]
+        if count > 0 and total > best_total:
+            best_total, best_channel, best_count = total, c, count
+    if best_channel >= 0:
+        if fixed:
+            take_message(i, -1, row, terms, counting, left, made)
+        channel[i] = best_channel
+        for t in range(best_count):
+            chosen[i, fixed + t] = drawn[best_channel, t]
+        take_message(i, 1, row, terms, counting, left, made)
+    return best_total
+
+
+@compiled
+def walk(order, longest, row, terms, upper, rules, counting, left, made):
+    """Serve the customers of `order` one after the other. Returns how many got something."""
+    positions = rules[1]
+    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
+    drawn = np.empty((len(positions), positions.max()), np.int64)
+    served = 0
+    for i in order:
+        served += serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn) > 0.0
+    return served
+
+
+@compiled
+def message_worth(i, row, terms, rules, made):
+    """What customer i's message is worth at the prices of terms; 0 for none."""
+    channel, chosen = made
+    c, s = channel[i], np.uint64(row[4][i])
+    if c < 0:
+        return 0.0
+    total, channels = 0.0, len(rules[0])
+    for t in range(chosen.shape[1]):
+        e = chosen[i, t]
+        if e >= 0:
+            j, chance = np.uint64(row[1][e]), np.float64(row[2][e])
+            p1 = raised(chance, terms[s, j, growth_at(terms, channels, c)])
+            total += worth_of(s, j, chance, p1, terms) - further_funders(s, j, p1, terms, channels)
+    return total - rules[0][c]
+
+
+@compiled
+def exchange(order, longest, row, terms, upper, rules, counting, left, made, wanted):
+    """Take each customer's message back and serve them again with what is left; keep the better of the two.
+
+    Returns how many messages became better. Nothing ever becomes worse, at the prices of terms, and no minimum ever
+    lacks more than before. It ends as soon as the minimums `wanted` are met, if there are any.
+    """
+    positions = rules[1]
+    channel, chosen = made
+    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
+    drawn = np.empty((len(positions), positions.max()), np.int64)
+    before = np.empty(chosen.shape[1], np.int64)
+    better = 0
+    for i in order:
+        c, old = channel[i], message_worth(i, row, terms, rules, made)
+        before[:] = chosen[i]
+        s = np.uint64(row[4][i])
+        short = lacking(s, before, row[1], counting, left[3])
+        take_message(i, -1, row, terms, counting, left, made)
+        channel[i] = -1
+        chosen[i] = -1
+        new = serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn)
+        more = new > old + 1e-9 * abs(old)  # more than rounding
+        if more and lacking(s, before, row[1], counting, left[3]) <= short:
+            better += 1
+            short = np.int64(len(wanted))
+            for r in wanted:
+                short -= left[3][r] >= 0
+            if len(wanted) > 0 and short == 0:
+                break
+            continue
+        take_message(i, -1, row, terms, counting, left, made)
+        channel[i] = c
+        chosen[i] = before
+        take_message(i, 1, row, terms, counting, left, made)
+    return better
