@@ -151,7 +151,7 @@ def _midnight_after(instant: datetime, days: int, zone: ZoneInfo) -> datetime:
     return datetime.combine(instant.astimezone(zone).date() + timedelta(days=days), time(), zone)
 
 
-def facts(occurrence: Occurrence) -> dict[str, Any]:
+def occurrence_facts(occurrence: Occurrence) -> dict[str, Any]:
     """What a manifest says of an occurrence."""
     return {
         "occurrence": occurrence.name,

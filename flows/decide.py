@@ -2,29 +2,31 @@
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from campaigns.calendar import Occurrence, due_occurrence
+from campaigns.firing import campaign_at, greets, offer_ends
+from campaigns.hijri import Moon
 from campaigns.message import Sender
 from campaigns.policy import judged, keep_ramadan, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
-from flows.campaign_files import find_campaign, load_campaigns
+from flows.campaign_files import find_campaign, load_campaigns, workspace_moon
 from flows.catalogue import workspace_policy
 from flows.champion import Champion, load_champion
 from flows.deciding.choice import Choice, Together, choose
-from flows.deciding.considered import considered_table, losing_counts
+from flows.deciding.considered import CONSIDERED, considered_table, losing_counts
 from flows.deciding.due import Due, due_on
+from flows.deciding.greeting import greeting_decisions, greeting_facts, not_greeted
 from flows.deciding.held import held_runs, local_day
-from flows.deciding.messages import render_messages
+from flows.deciding.messages import render_messages, sending_times
 from flows.deciding.plan import Known, Plan, plan_campaign
-from flows.deciding.run import decisions_table, left_out_table, look_back, run_manifest, sample_messages
+from flows.deciding.run import decisions_table, left_out_table, look_back, run_facts, run_manifest, sample_messages
 from flows.deciding.starting import PRICES, former_prices, named_prices
 from flows.deciding.taken import what_is_left
 from flows.instants import flow_instant
@@ -44,7 +46,7 @@ from flows.workspace import (
     write_parquet_blocks,
 )
 from recsys.interactions import net_purchases
-from recsys.tables import InputError
+from recsys.tables import ITEMS, InputError
 
 log = logging.getLogger("larisma")
 
@@ -67,7 +69,7 @@ def decide_campaign(
     Raises InputError for what is wrong with the campaign, the settings or the tables; RunError if no model can serve.
     """
     campaign = find_campaign(workspace, campaign_id)
-    due = [(campaign, due_occurrence(campaign.schedule, as_of))]
+    due = [(campaign, due_occurrence(campaign.schedule, as_of, moon=workspace_moon(workspace)))]
     return decide_together(workspace, settings, due, as_of, hindsight=hindsight)[0]
 
 
@@ -94,9 +96,18 @@ def decide_together(
     *,
     hindsight: bool = False,
 ) -> list[dict[str, Any]]:
-    """Decides some occurrences as one problem and publishes a run for each; returns their manifests."""
-    solved = solve_together(workspace, settings, due, as_of)
-    return [publish_run(workspace, settings, solved, k, as_of, hindsight=hindsight) for k in range(len(due))]
+    """Decides some occurrences as one problem and publishes a run for each; returns their manifests, greetings last.
+
+    Greetings have no offers, so that they go first and the others heed whom they reach.
+    """
+    greetings = [one for one in due if greets(*one)]
+    offering = [one for one in due if not greets(*one)]
+    greeted = [publish_greeting(workspace, settings, *one, as_of) for one in greetings]
+    if not offering:
+        return greeted
+    solved = solve_together(workspace, settings, offering, as_of)
+    runs = [publish_run(workspace, settings, solved, k, as_of, hindsight=hindsight) for k in range(len(offering))]
+    return runs + greeted
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +125,8 @@ def solve_together(workspace: Workspace, settings: Settings, due: Due, as_of: da
     log.info("reading what is known")
     known = read_known(workspace, as_of)
     people = read_people(workspace, settings, due, as_of)
-    plans = [plan_for(*one, known, people, champion, as_of, settings) for one in due]
+    moon = workspace_moon(workspace)
+    plans = [plan_for(*one, known, people, champion, as_of, settings, moon) for one in due]
     night = local_day(settings, min(occurrence.decide_at for _, occurrence in due))
     firing = [(campaign.id, occurrence.name) for campaign, occurrence in due]
     left = what_is_left(plans, held_runs(workspace, settings, firing, night, as_of))
@@ -131,11 +143,16 @@ def plan_for(
     champion: Champion,
     as_of: datetime,
     settings: Settings,
+    moon: Moon,
 ) -> Plan:
+    """Raises InputError for a campaign of whose offers the day leaves none."""
     if campaign.schedule.occasion in OF_RAMADAN:
         known = replace(known, items=keep_ramadan(known.items))
     log.info("%s: finding who may be addressed", campaign.id)
-    audience = audience_of(campaign, occurrence, people, settings, as_of)
+    campaign = campaign_at(campaign, occurrence, known.items)
+    if not campaign.offers:
+        raise InputError(f"{campaign.id}: no offer is left on {occurrence.day}: no stock, or past the last order")
+    audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
     return plan_campaign(campaign, occurrence, known, audience, champion, as_of, settings, people.segments)
 
 
@@ -173,7 +190,8 @@ def publish_run(
             known.items,
             sender=Sender(settings.shop, settings.shop_url, settings.shop_address),
             send_at=occurrence.send_at,
-            until=offers_end(campaign, occurrence),
+            until=offer_ends(campaign, occurrence.send_at),
+            times=sending_times(plan.audience),
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         samples = sample_messages(folder)
@@ -184,11 +202,41 @@ def publish_run(
     return manifest
 
 
-def offers_end(campaign: Campaign, occurrence: Occurrence) -> datetime:
-    """Midnight after the last of the window's days, counted from the day of sending, in the campaign's zone."""
-    zone = ZoneInfo(campaign.schedule.timezone)
-    after = occurrence.send_at.astimezone(zone).date() + timedelta(days=campaign.window_days)
-    return datetime.combine(after, time(), zone)
+def publish_greeting(
+    workspace: Workspace, settings: Settings, campaign: Campaign, occurrence: Occurrence, as_of: datetime
+) -> dict[str, Any]:
+    """Writes a greeting's decisions, messages, report and manifest; returns the manifest. It needs no model."""
+    log.info("%s: finding who may be greeted", campaign.id)
+    people, moon = read_people(workspace, settings, [(campaign, occurrence)], as_of), workspace_moon(workspace)
+    campaign = campaign_at(campaign, occurrence)
+    audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
+    customers = read_table(workspace, "customers", as_of=as_of)
+    decisions = greeting_decisions(campaign, occurrence, audience)
+    manifest = run_facts(workspace, settings, campaign, occurrence, as_of) | {
+        "inputs": {"customers": {"rows": customers.num_rows, "sha256": table_digest(customers)}},
+        **greeting_facts(campaign, audience, decisions),
+        "policy": workspace_policy(workspace).version,
+    }
+    manifest["night"]["campaigns"] = [campaign.id]
+    manifest["certificate"]["words"] = certificate_words(manifest)
+    with publishing(workspace.run(campaign.id, occurrence.name)) as folder:
+        write_parquet(folder / "decisions.parquet", decisions)
+        write_parquet(folder / "considered.parquet", CONSIDERED.empty_table())
+        write_parquet(folder / "left_out.parquet", not_greeted(audience, decisions))
+        blocks = render_messages(
+            campaign,
+            decisions,
+            customers,
+            ITEMS.schema.empty_table(),
+            sender=Sender(settings.shop, settings.shop_url, settings.shop_address),
+            send_at=occurrence.send_at,
+            until=offer_ends(campaign, occurrence.send_at),
+            times=sending_times(audience),
+        )
+        manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
+        write_report(folder, manifest, sample_messages(folder), language=settings.language)
+        write_json(folder / "manifest.json", manifest)
+    return manifest
 
 
 def read_known(workspace: Workspace, as_of: datetime) -> Known:
@@ -217,7 +265,7 @@ def decide_date(workspace: str, date: str, as_of: str | None = None, hindsight: 
     """Decides all that is due on a local date as one problem, as of an instant (the run's scheduled start)."""
     place = open_workspace(Path(workspace))
     settings, instant, day = load_settings(place), flow_instant(as_of), local_date(date)
-    due = due_on(load_campaigns(place), settings, day, instant)
+    due = due_on(load_campaigns(place), settings, day, instant, workspace_moon(place))
     return shown(place, decide_night(place, settings, day, due, instant, hindsight=hindsight))
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from campaigns.audience import Audience
 from campaigns.content import Content
 from campaigns.message import Sender, message_context
 from campaigns.rendering import compile_content, render_email, render_push
 from campaigns.spec import Campaign
-from campaigns.tables import MESSAGES
+from campaigns.tables import CHANNELS, MESSAGES
+from campaigns.words import zone_of
 
 SEND_WITHIN = timedelta(hours=24)  # after the occurrence; a message that is later than this is not sent any more
 BLOCK = 2_000  # messages in memory at a time
@@ -29,12 +31,16 @@ def render_messages(
     *,
     sender: Sender,
     send_at: datetime,
-    until: datetime,
+    until: datetime | Mapping[str, datetime],
+    times: Mapping[tuple[str, str], datetime] | None = None,
 ) -> Iterator[pa.Table]:
     """Messages for the decisions of the treatment arm, in order of customer, a block of them at a time.
 
-    until: when the offers end.
+    until: when the offers end, or each of them. times: (customer, channel) → when the message may go; send_at for those
+    that are not in it. A message is not sent any more once one of its offers is over.
     """
+    ends = until if isinstance(until, Mapping) else {"": until}
+    schedule = campaign.schedule
     content = compile_content(campaign)
     addressed = customers.filter(pc.is_in(customers["customer_id"], decisions["customer_id"].combine_chunks()))
     shown = items.filter(pc.is_in(items["item_id"], needed_items(decisions)))
@@ -43,14 +49,20 @@ def render_messages(
 
     def message(customer_id: str, group: list[Row]) -> Row:
         first = group[0]
+        goes_at = (times or {}).get((customer_id, first["channel"])) or send_at
+        offering = [row for row in group if row["offer_id"]]
+        over = min((ends.get(row["offer_id"]) or ends[""] for row in offering), default=goes_at + SEND_WITHIN)
+        person = people[customer_id]
         context = message_context(
             content,
-            people[customer_id],
-            [{**row, "because": because(row)} for row in group],
+            person,
+            [{**row, "because": because(row)} for row in offering],
             goods,
             sender=sender,
-            sent_at=send_at,
-            until=until,
+            sent_at=goes_at,
+            until=ends,
+            starts_at=goes_at if schedule.local else send_at,
+            home=zone_of(person.get("timezone")) if schedule.local else schedule.timezone,
             unsubscribe_url=f"{sender.url}/unsubscribe",
         )
         return {
@@ -61,13 +73,25 @@ def render_messages(
             "channel": first["channel"],
             "language": context["language"],
             **rendered(content, first["channel"], context),
-            "send_after": send_at,
-            "send_before": send_at + SEND_WITHIN,
+            "send_after": goes_at,
+            "send_before": max(goes_at, min(goes_at + SEND_WITHIN, over)),
         }
 
     coming = sent(decisions)
     while block := [message(*one) for one in islice(coming, BLOCK)]:
         yield pa.Table.from_pylist(block, schema=MESSAGES.schema)
+
+
+def sending_times(audience: Audience) -> dict[tuple[str, str], datetime]:
+    """(customer, channel) → when a message may go there, as contact policy and the hours of the place allow."""
+    people = audience.people
+    ids = people["customer_id"].to_pylist()
+    found: dict[tuple[str, str], datetime] = {}
+    for channel in CHANNELS:
+        if f"{channel}_at" in people.column_names:
+            times = people[f"{channel}_at"].to_pylist()
+            found.update(((name, channel), at) for name, at in zip(ids, times, strict=True) if at)
+    return found
 
 
 def because(decision: Row) -> list[str]:

@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix, diags_array, hstack
 
 from campaigns.audience import Audience
 from campaigns.calendar import Occurrence
+from campaigns.firing import occurrence_facts
 from campaigns.measurement import hindsight
 from campaigns.policy import Place
 from campaigns.scope import scope_matrix
@@ -141,21 +142,7 @@ def run_manifest(
     idle = unaddressed(choice)
     *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
     certificate = solution.certificate
-    return {
-        "campaign": {
-            "id": campaign.id,
-            "name": campaign.name,
-            "version": checksum(workspace.campaigns / f"{campaign.id}.yaml"),
-        },
-        "shop": settings.shop,
-        "timezone": campaign.schedule.timezone,
-        "occurrence": occurrence.name,
-        "estimated": occurrence.estimated,
-        "as_of": as_of.isoformat(),
-        "window_days": campaign.window_days,
-        "decide_at": occurrence.decide_at.isoformat(),
-        "margin_rate": settings.margin_rate,
-        "seed": settings.train.seed,
+    return run_facts(workspace, settings, campaign, occurrence, as_of) | {
         "model": {"id": champion.id, "name": champion.name, **champion.manifest["metrics"]},
         "code": version("larisma"),
         "inputs": known.inputs,
@@ -182,6 +169,27 @@ def run_manifest(
         "first_come": {"value": choice.first_come, "lost": solution.value - choice.first_come},
         "counts": {"decisions": decisions.num_rows, "controls": choice.control.people.num_rows},
         "hindsight": None,
+    }
+
+
+def run_facts(
+    workspace: Workspace, settings: Settings, campaign: Campaign, occurrence: Occurrence, as_of: datetime
+) -> dict[str, Any]:
+    """What any run says of its campaign, its occurrence and the settings it was made with."""
+    return {
+        "campaign": {
+            "id": campaign.id,
+            "name": campaign.name,
+            "version": checksum(workspace.campaigns / f"{campaign.id}.yaml"),
+        },
+        "shop": settings.shop,
+        "timezone": campaign.schedule.timezone,
+        **occurrence_facts(occurrence),
+        "as_of": as_of.isoformat(),
+        "window_days": campaign.window_days,
+        "decide_at": occurrence.decide_at.isoformat(),
+        "margin_rate": settings.margin_rate,
+        "seed": settings.train.seed,
     }
 
 
