@@ -88,6 +88,8 @@ def message_context(
         offer["place"] = "grid" if place and decision["placement"] != "push" else "hero"
         offer["url"] = _offer_url(base["shop_url"], content.campaign, decision["offer_id"], decision["channel"])
         offer["chosen"] = _reason(decision.get("because") or (), items, words)
+        offer["code"] = tame(decision.get("code"), 64)
+        offer["code_words"] = f"{words['labels']['code']}: {offer['code']}" if offer["code"] else ""
         offer["picks"] = _picks(decision["item_ids"] or (), items, offer["url"], MOST_PICKS[offer["place"]])
         offers.append(_worded(offer, decision["placement"], texts, base))
     grid = offers[1:]

@@ -168,10 +168,12 @@ def render_push(content: Content, context: Context) -> Push:
     if not offer:
         return _push(content, title, words, {"url": context["shop_url"]})
     benefit = "conditions" if offer["benefit"].casefold() in f"{title} {words}".casefold() else "summary"
-    terms = ". ".join(part for part in (offer[benefit], offer["until_short"], offer["quota"]) if part) + "."
+    parts = (offer[benefit], offer["code_words"], offer["until_short"], offer["quota"])
+    terms = ". ".join(part for part in parts if part) + "."
     room = LIMITS["push_body"] - len(terms) - 1
     body = shorten(f"{shorten(words, room)} {terms}".strip() if room > 20 else terms, LIMITS["push_body"])
-    return _push(content, title, body, {"offer": offer["id"], "url": offer["url"]})
+    code = {"code": offer["code"]} if offer["code"] else {}
+    return _push(content, title, body, {"offer": offer["id"], "url": offer["url"], **code})
 
 
 def _push(content: Content, title: str, body: str, data: dict[str, str]) -> Push:

@@ -523,3 +523,15 @@ def test_a_price_is_struck_through_where_there_is_a_reference_alone():
     plain = email_of()
     assert "<s " not in plain.html
     assert "sebelumnya" not in plain.text
+
+
+def test_a_code_is_said_in_the_mail_and_in_the_push_and_nothing_stands_in_for_a_missing_one():
+    coded = [decision(code="NGOPI-1"), decision("ongkir", "grid", 1, code="KIRIM-2"), decision("poin", "grid", 2, [])]
+    email = email_of(decisions=coded)
+    assert "NGOPI-1" in email.html
+    assert "Kode: KIRIM-2." in email.text
+    push = render_push(CONTENT, context_of(decisions=[decision(placement="push", code="NGOPI-1")]))
+    assert "Kode: NGOPI-1" in push.body
+    assert json.loads(push.payload)["message"]["data"]["code"] == "NGOPI-1"
+    assert "Kode" not in email_of().text
+    assert "Kode" not in push_of().body
