@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from campaigns.calendar import occurrence_instant
 from flows.campaign_files import find_campaign
 from flows.deciding.considered import BEATEN, CHOSEN
-from flows.deciding.run import CONTROL, NOTHING, file_name
+from flows.deciding.run import CONTROL, NOT_ELIGIBLE, NOTHING, file_name
 from flows.reporting.words import Words, load_words
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json, write_text
@@ -27,6 +27,7 @@ TEXTS = {
         "header": ("penawaran", "judul", "peluang", "nilai", "alasan"),
         "chosen": "dipilih",
         "beaten": "kalah dari “{title}”",
+        "rule": "tidak memenuhi syarat: {rule}",
         "priced": "{reason} (harga bayangan {price})",
     },
     "en": {
@@ -40,6 +41,7 @@ TEXTS = {
         "header": ("offer", "title", "chance", "value", "reason"),
         "chosen": "chosen",
         "beaten": "beaten by “{title}”",
+        "rule": "not eligible: {rule}",
         "priced": "{reason} (shadow price {price})",
     },
 }
@@ -87,8 +89,27 @@ def explain_decision(
         }
         for row in sorted(considered, key=lambda row: -row["value"])
     ]
+    if considered or (left_out and left_out[0]["reason"] in (CONTROL, NOT_ELIGIBLE)):
+        offers += [ruled_out(texts, titles, offer) for offer in not_considered(manifest, considered)]
     text = paragraph(words, texts, manifest, customer, considered, decisions, left_out, titles)
     return {"customer": customer, "text": text, "header": texts["header"], "offers": offers}
+
+
+def not_considered(manifest: dict[str, Any], considered: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The offers that the customer may not get at all."""
+    known = {row["offer_id"] for row in considered}
+    return [offer for offer in manifest["offers"] if offer["offer_id"] not in known]
+
+
+def ruled_out(texts: dict[str, Any], titles: dict[str, str], offer: dict[str, Any]) -> dict[str, Any]:
+    rule = texts["rule"].format(rule=offer.get("eligibility") or "–")
+    return {
+        "offer_id": offer["offer_id"],
+        "title": titles[offer["offer_id"]],
+        "propensity": None,
+        "value": None,
+        "reason": rule,
+    }
 
 
 def reason_words(words: Words, texts: dict[str, Any], titles: dict[str, str], row: dict[str, Any]) -> str:
@@ -97,7 +118,7 @@ def reason_words(words: Words, texts: dict[str, Any], titles: dict[str, str], ro
         return texts["chosen"]
     if reason.startswith(BEATEN):
         return texts["beaten"].format(title=titles[reason.removeprefix(BEATEN)])
-    said = words.reason(reason)
+    said = words.reason(reason, titles)
     return texts["priced"].format(reason=said, price=words.rupiah(row["price"])) if row["price"] else said
 
 

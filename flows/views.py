@@ -224,12 +224,14 @@ def effect_words(effect: Result) -> str:
 
 def show_explanation(explanation: Result) -> None:
     out.print(explanation["text"])
-    rows = [
-        [row["offer_id"], row["title"], percent(row["propensity"]), rupiah(row["value"]), row["reason"]]
-        for row in explanation["offers"]
-    ]
+    rows = [[row["offer_id"], row["title"], *worth_of(row), row["reason"]] for row in explanation["offers"]]
     if rows:
         show("", explanation["header"], rows)
+
+
+def worth_of(row: Result) -> tuple[str, str]:
+    """The chance and the value of an offer for a customer; none where they may not get it."""
+    return ("–", "–") if row["value"] is None else (percent(row["propensity"]), rupiah(row["value"]))
 
 
 def percent(share: float) -> str:

@@ -18,10 +18,20 @@ def certificate_words(manifest: Manifest) -> dict[str, list[str]]:
 
 
 def sentences(words: Words, manifest: Manifest) -> Iterator[str]:
-    certificate, first_come = manifest["certificate"], manifest.get("first_come")
-    yield _plain(words, "said_left", left=words.rupiah(certificate["left_on_the_table"]))
+    yield from told(words, manifest)
+    yield from said_of_limits(words, manifest)
+
+
+def told(words: Words, manifest: Manifest) -> Iterator[str]:
+    """What is left at most, and what counters would have lost."""
+    first_come = manifest.get("first_come")
+    yield _plain(words, "said_left", left=words.rupiah(manifest["certificate"]["left_on_the_table"]))
     if first_come and first_come["lost"] > 0:
         yield _plain(words, "said_more", more=words.rupiah(first_come["lost"]))
+
+
+def said_of_limits(words: Words, manifest: Manifest) -> Iterator[str]:
+    """What one more of each limit that binds would bring, the dearest first; then what is not needed."""
     binding, slack = [], []
     for kind, name, used, limit, price, show in worded_limits(words, manifest):
         if price >= LEAST_PRICE:
@@ -88,17 +98,17 @@ def night_manifest(day: date, runs: Sequence[Manifest]) -> dict[str, Any]:
 
 
 def night_words(manifest: Manifest, runs: Sequence[Manifest]) -> dict[str, list[str]]:
-    """As certificate_words, of the whole night: its own limits first, then those of its campaigns."""
-    whole = {
-        "certificate": manifest["certificate"],
-        "first_come": manifest["first_come"],
-        "budgets": [budget for run in runs for budget in run["budgets"]],
-        "channels": {},
-        "offers": [offer for run in runs for offer in run["offers"]],
-        "limits": [row for run in runs for row in run["limits"]],
-        "night": {"budgets": manifest["budgets"], "limits": manifest["limits"]},
-    }
-    return {lang: list(sentences(load_words(lang, manifest["timezone"]), whole)) for lang in LANGUAGES}
+    """As certificate_words, of the whole night: its own limits first, then those of each campaign, after its name."""
+    nothing: Manifest = {"budgets": [], "channels": {}, "offers": [], "limits": []}
+    shared = {**nothing, "night": {"budgets": manifest["budgets"], "limits": manifest["limits"]}}
+    found = {}
+    for language in LANGUAGES:
+        words = load_words(language, manifest["timezone"])
+        found[language] = [*told(words, manifest), *said_of_limits(words, shared)]
+        for run in runs:
+            own = said_of_limits(words, {**run, "night": nothing})
+            found[language] += [f"{run['campaign']['id']}: {said}" for said in own]
+    return found
 
 
 def _plain(words: Words, key: str, **values: object) -> str:
