@@ -1,12 +1,51 @@
-"""What a run's manifest says of its limits, and of the night that it was decided in."""
+"""What a run's manifest says of its offers and limits, and of the night that it was decided in."""
 
 from dataclasses import asdict
 from typing import Any
 
 from campaigns.allocation import Certificate
+from campaigns.tables import CHANNELS
+from campaigns.value import written_value
 from flows.deciding.caution import is_uncertain
 from flows.deciding.choice import Choice, Together, used_of_rows
 from flows.deciding.limits import Row
+
+
+def channel_facts(choice: Choice) -> dict[str, dict[str, Any]]:
+    """Channel → messages, room, what one more message would earn, and what a message costs."""
+    used, prices = choice.solution.used.capacity, choice.solution.prices.channel
+    return {
+        channel: {
+            "sent": int(used[CHANNELS.index(channel)]),
+            "capacity": limits.capacity,
+            "price": float(prices[CHANNELS.index(channel)]),
+            "message_cost": limits.message_cost,
+        }
+        for channel, limits in choice.plan.campaign.channels.items()
+    }
+
+
+def offer_facts(choice: Choice, j: int) -> dict[str, Any]:
+    """What is given of an offer, and what is expected of that."""
+    offer, chosen = choice.plan.campaign.offers[j], choice.treatment.chosen
+    own = chosen.offer == j
+    return {
+        "offer_id": offer.id,
+        "title": offer.text["id"].title,
+        "titles": {language: words.title for language, words in sorted(offer.text.items())},
+        "decisions": int(own.sum()),
+        "expected_redemptions": float(chosen.p1[own].sum()),
+        "expected_spend": int(chosen.costs[own].sum()),
+        "expected_value": int(written_value(chosen.value[own]).sum()),
+        "uplift": offer.uplift,
+        "uplift_source": "assumed",
+        "quota": quota_facts(choice, j),
+        "eligibility": offer.eligibility,
+        "items_in_scope": int(choice.plan.scopes[:, j].sum()),
+        "base_rate": float(choice.plan.base_rates[j]),
+        "recipients_rate": float(choice.treatment.propensity[chosen.customer[own], j].mean()) if own.any() else None,
+        "margin_assumed": float(1 - choice.plan.margin_known[j]),
+    }
 
 
 def budget_facts(choice: Choice, f: int) -> dict[str, Any]:

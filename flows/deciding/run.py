@@ -1,7 +1,6 @@
 """What a run says: its decisions, its manifest, and in hindsight what was bought."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +24,14 @@ from campaigns.tables import CHANNELS, COST, DECISIONS
 from campaigns.value import written_value
 from flows.champion import Champion
 from flows.deciding.choice import Choice, Outcome, Together
-from flows.deciding.facts import budget_facts, limit_facts, night_facts, quota_facts
+from flows.deciding.facts import (
+    budget_facts,
+    certificate_facts,
+    channel_facts,
+    limit_facts,
+    night_facts,
+    offer_facts,
+)
 from flows.deciding.plan import Known
 from flows.recommend import may_be_shown
 from flows.settings import Settings
@@ -141,7 +147,6 @@ def run_manifest(
     addressed = len(np.unique(chosen.customer))
     idle = unaddressed(choice)
     *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
-    certificate = solution.certificate
     return run_facts(workspace, settings, campaign, occurrence, as_of) | {
         "model": {"id": champion.id, "name": champion.name, **champion.manifest["metrics"]},
         "code": version("larisma"),
@@ -151,21 +156,13 @@ def run_manifest(
             *([reason, len(people)] for reason, people in idle.items() if len(people)),
             ["addressed", addressed],
         ],
-        "channels": {
-            channel: {
-                "sent": int(solution.used.capacity[CHANNELS.index(channel)]),
-                "capacity": limits.capacity,
-                "price": float(solution.prices.channel[CHANNELS.index(channel)]),
-                "message_cost": limits.message_cost,
-            }
-            for channel, limits in campaign.channels.items()
-        },
-        "offers": [_offer_facts(campaign, choice, j) for j in range(len(campaign.offers))],
+        "channels": channel_facts(choice),
+        "offers": [offer_facts(choice, j) for j in range(len(campaign.offers))],
         "budgets": [budget_facts(choice, f) for f in range(len(choice.funders))],
         "limits": limit_facts(choice),
         "night": night_facts(choice, together),
         "started_from": [start.said for start in together.started],
-        "certificate": {**asdict(certificate), "left_on_the_table": certificate.left_on_the_table},
+        "certificate": certificate_facts(solution.certificate),
         "first_come": {"value": choice.first_come, "lost": solution.value - choice.first_come},
         "counts": {"decisions": decisions.num_rows, "controls": choice.control.people.num_rows},
         "hindsight": None,
@@ -190,28 +187,6 @@ def run_facts(
         "decide_at": occurrence.decide_at.isoformat(),
         "margin_rate": settings.margin_rate,
         "seed": settings.train.seed,
-    }
-
-
-def _offer_facts(campaign: Campaign, choice: Choice, j: int) -> dict[str, Any]:
-    offer, chosen = campaign.offers[j], choice.treatment.chosen
-    own = chosen.offer == j
-    return {
-        "offer_id": offer.id,
-        "title": offer.text["id"].title,
-        "titles": {language: words.title for language, words in sorted(offer.text.items())},
-        "decisions": int(own.sum()),
-        "expected_redemptions": float(chosen.p1[own].sum()),
-        "expected_spend": int(chosen.costs[own].sum()),
-        "expected_value": int(written_value(chosen.value[own]).sum()),
-        "uplift": offer.uplift,
-        "uplift_source": "assumed",
-        "quota": quota_facts(choice, j),
-        "eligibility": offer.eligibility,
-        "items_in_scope": int(choice.plan.scopes[:, j].sum()),
-        "base_rate": float(choice.plan.base_rates[j]),
-        "recipients_rate": float(choice.treatment.propensity[chosen.customer[own], j].mean()) if own.any() else None,
-        "margin_assumed": float(1 - choice.plan.margin_known[j]),
     }
 
 

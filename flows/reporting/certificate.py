@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from importlib.metadata import version
 from typing import Any
 
 from flows.reporting.bars import LEAST_PRICE, planned
@@ -73,8 +74,8 @@ def night_manifest(day: date, runs: Sequence[Manifest]) -> dict[str, Any]:
         "as_of": runs[0]["as_of"],
         "timezone": runs[0]["timezone"],
         "seed": runs[0]["seed"],
-        "code": runs[0]["code"],
-        "model": runs[0]["model"]["id"],
+        "code": version("larisma"),
+        "model": next((run["model"]["id"] for run in runs if run.get("model")), None),
         "campaigns": [
             {
                 "campaign": run["campaign"]["id"],
@@ -89,7 +90,7 @@ def night_manifest(day: date, runs: Sequence[Manifest]) -> dict[str, Any]:
         "certificate": night["certificate"],
         "first_come": night["first_come"],
         "held": night["held"],
-        "started_from": runs[0]["started_from"],
+        "started_from": runs[0].get("started_from", []),
         "budgets": shared,
         "limits": limits,
     }
