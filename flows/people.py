@@ -62,7 +62,8 @@ def read_segments(
     """SEGMENTS of all customers. columns: those wanted; lifetime values take the longest, so only if they are."""
     lifetime = None
     if "lifetime_value" in columns:
-        lifetime = lifetime_values(read_table(workspace, "purchases", as_of=as_of), as_of, LIFETIME_DAYS)
+        values = lifetime_values(read_table(workspace, "purchases", as_of=as_of), as_of, LIFETIME_DAYS)
+        lifetime = values.filter(pc.is_finite(values["expected_orders"]))  # else nothing was learned of them
     names = ("customers", "purchases", "items", "service_cases", "events")
     return segment_table(
         **{name: scan_table(workspace, name, as_of) for name in names},

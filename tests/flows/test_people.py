@@ -140,9 +140,14 @@ def test_settings_say_who_is_left_out(copied):
 
 
 def test_segments_are_worked_out_where_a_predicate_speaks_of_them(copied):
-    copied.edit_campaign("tier is not null", "tier is not null and monetary_quintile = 5 and lifetime_value > 0")
+    copied.edit_campaign("tier is not null", "tier is not null and monetary_quintile = 5 and journey <> 'return'")
     all_of_them = dict(audience(copied).funnel)
     assert 5 < all_of_them["customers"] - all_of_them["outside the audience"] < 40
+
+
+def test_lifetime_values_are_columns_too(copied):
+    copied.edit_campaign("tier is not null", "lifetime_value >= 0 or lifetime_value is null")
+    assert dict(audience(copied).funnel).get("outside the audience", 0) == 0
 
 
 def test_a_check_says_which_columns_have_no_data(copied):
