@@ -14,8 +14,11 @@ from recsys.interactions import InteractionMatrix
 from recsys.models import Recommender, Rows
 from recsys.ranking import rank
 from recsys.tables import RECOMMENDATIONS
+from recsys.topk import Top
 
-BLOCK_CELLS = 1 << 22  # scores held at a time: 16 MB
+BLOCK = 1 << 14  # customers whose results are made into rows at a time
+MANY_PAIRS = 1 / 3  # of all that there could be: from there on, it is faster to rank every scope for everybody
+BLOCK_CELLS = 1 << 22  # scores held at a time, where all are worked out: 16 MB
 
 
 def recommend(
@@ -41,29 +44,52 @@ def recommend(
         if (rows < 0).any():
             raise ValueError("rows of customers without history (-1) need customer_ids")
         customer_ids = matrix.customers.take(pa.array(rows))
-    columns = np.arange(len(matrix.items)) if keep is None else np.flatnonzero(keep)
+    columns = None if keep is None else np.flatnonzero(keep)
+    bought = matrix.matrix if exclude_bought else None
     blocks = [RECOMMENDATIONS.schema.empty_table()]
-    for block in _blocks(len(rows), len(columns)):
-        scores = model.scores(rows[block], columns)
-        if exclude_bought:
-            scores[_membership(matrix.matrix, rows[block], columns)] = -np.inf
-        best = rank(scores, n)
+    for start in range(0, len(rows), BLOCK):
+        block = np.arange(start, min(start + BLOCK, len(rows)))
+        best, score = best_items(model, rows[block], n, columns, without=bought)
         at, place = np.nonzero(best >= 0)
-        column = best[at, place]
-        item = columns[column]
+        item = best[at, place]
         blocks.append(
             pa.table(
                 [
                     customer_ids.take(pa.array(block[at])),
                     pa.array(place + 1, pa.int32()),
                     matrix.items.take(pa.array(item)),
-                    pa.array(scores[at, column]),
+                    pa.array(score[at, place]),
                     pa.array(reasons(model, matrix, rows[block], at, item, speak_of)),
                 ],
                 schema=RECOMMENDATIONS.schema,
             )
         )
     return pa.concat_tables(blocks)
+
+
+def best_items(
+    model: Recommender, rows: Rows, n: int, columns: Rows | None = None, *, without: csr_matrix | None = None
+) -> Top:
+    """(item rows int32, scores float32), both [rows × n], best first; -1 and -inf where fewer are left.
+
+    columns: the items to choose from, rising (None: all). without: CSR [customers × items], whose cells are left out,
+    whatever their weight. A model that has `top` knows a faster way than to work out all its scores.
+    """
+    top = getattr(model, "top", None)
+    if top is not None:
+        return top(rows, n, columns, without=without)
+    rows = np.asarray(rows)
+    chosen = np.arange(model.shape[1]) if columns is None else np.asarray(columns)
+    items, scores = np.full((len(rows), n), -1, np.int32), np.full((len(rows), n), -np.inf, np.float32)
+    for block in _blocks(len(rows), len(chosen)):
+        found = model.scores(rows[block], columns)
+        if without is not None:
+            found[_membership(without, rows[block], chosen)] = -np.inf
+        best = rank(found, n)
+        at, place = np.nonzero(best >= 0)
+        items[block[at], place] = chosen[best[at, place]]
+        scores[block[at], place] = found[at, best[at, place]]
+    return items, scores
 
 
 def top_items_for_pairs(
@@ -75,22 +101,22 @@ def top_items_for_pairs(
     """
     rows, scope_index = np.asarray(rows), np.asarray(scope_index)
     out = np.full((len(rows), n), -1, np.int32)
-    by_scope = scopes.tocsc()
-    for scope in np.unique(scope_index):
+    used, column = np.unique(scope_index, return_inverse=True)
+    people, who = np.unique(rows, return_inverse=True)
+    by_scope = scopes.tocsc()[:, used]
+    in_all = getattr(model, "top_in_scopes", None)
+    if in_all is not None and len(rows) >= MANY_PAIRS * len(people) * len(used):
+        order = np.argsort(who, kind="stable")
+        for block in _blocks(len(people), n * len(used)):
+            pairs = order[slice(*np.searchsorted(who[order], [block[0], block[-1] + 1]))]
+            out[pairs] = in_all(people[block], by_scope, n)[0][who[pairs] - block[0], column[pairs]]
+        return out
+    for scope in range(len(used)):
         span = slice(by_scope.indptr[scope], by_scope.indptr[scope + 1])
         columns = np.sort(by_scope.indices[span][by_scope.data[span] != 0])
-        pairs = np.flatnonzero(scope_index == scope)
-        for block in _blocks(len(pairs), len(columns)):
-            best = rank(model.scores(rows[pairs[block]], columns), n)
-            out[pairs[block]] = np.where(best >= 0, np.append(columns, -1)[best], -1)
+        pairs = np.flatnonzero(column == scope)
+        out[pairs] = best_items(model, rows[pairs], n, columns)[0]
     return out
-
-
-def top_in_scopes(model: Recommender, rows: Rows, scopes: csr_matrix, n: int) -> NDArray[np.int32]:
-    """The n best item rows [rows × scopes × n] in every scope; -1 where the scope has no more items."""
-    count = scopes.shape[1]
-    pairs = top_items_for_pairs(model, np.repeat(rows, count), np.tile(np.arange(count), len(rows)), scopes, n)
-    return pairs.reshape(len(rows), count, n)
 
 
 def _membership(matrix: csr_matrix, rows: Rows, columns: Rows) -> NDArray[np.bool_]:

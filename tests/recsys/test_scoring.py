@@ -8,12 +8,21 @@ from scipy.sparse import csr_matrix
 from recsys import scoring
 from recsys.baselines import fit_frequency, fit_popularity
 from recsys.interactions import InteractionMatrix, build_matrix
-from recsys.models import fit_als, fit_blend
-from recsys.scoring import recommend, top_in_scopes, top_items_for_pairs
+from recsys.models import fit_als, fit_hybrid, fit_neighbours
+from recsys.scoring import recommend, top_items_for_pairs
 from recsys.synthetic import taste_groups
 from recsys.tables import RECOMMENDATIONS
 
-FITS = [fit_popularity, fit_frequency, fit_als, fit_blend]
+
+def hybrid(matrix):
+    return fit_hybrid(fit_als(matrix), matrix)
+
+
+def cosine(matrix):
+    return fit_neighbours(matrix, "cosine")
+
+
+FITS = [fit_popularity, fit_frequency, fit_als, hybrid, cosine]  # the last works out all its scores
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +91,7 @@ def test_equal_scores_come_in_the_order_of_item_ids():
 def test_the_size_of_blocks_changes_no_recommendation(model, matrix, monkeypatch):
     whole = recommend(model, matrix, np.arange(30), 5)
     monkeypatch.setattr(scoring, "BLOCK_CELLS", 1)
+    monkeypatch.setattr(scoring, "BLOCK", 7)
     parts = recommend(model, matrix, np.arange(30), 5)
     assert parts.drop("score").equals(whole.drop("score"))
     np.testing.assert_allclose(parts["score"].to_numpy(), whole["score"].to_numpy(), rtol=1e-5)
@@ -105,7 +115,7 @@ def test_no_customers_give_an_empty_table(model, matrix):
 
 
 def test_reasons_name_repeats_and_past_purchases(matrix):
-    model = fit_blend(matrix.matrix)
+    model = hybrid(matrix.matrix)
     ids = matrix.items.to_pylist()
     for row in recommend(model, matrix, np.arange(10), len(ids)).to_pylist():
         bought = {ids[k] for k in matrix.matrix[matrix.customers.to_pylist().index(row["customer_id"])].indices}
@@ -136,10 +146,17 @@ def test_an_explicit_zero_is_outside_the_scope(model, matrix):
     assert top_items_for_pairs(model, np.array([0]), np.array([0]), scopes, 2).tolist() == [[6, -1]]
 
 
-def test_top_in_scopes_is_every_pair(model, matrix):
+def test_asking_for_every_pair_gives_what_asking_for_one_does(model, matrix):
     scopes = csr_matrix(np.random.default_rng(4).random((len(matrix.items), 3)) < 0.2)
-    rows = np.array([8, 2])
-    top = top_in_scopes(model, rows, scopes, 2)
-    assert top.shape == (2, 3, 2)
-    pairs = top_items_for_pairs(model, np.array([2]), np.array([1]), scopes, 2)
-    assert top[1, 1].tolist() == pairs[0].tolist()
+    rows, scope = np.repeat([8, -1, 2], 3), np.tile(np.arange(3), 3)
+    every = top_items_for_pairs(model, rows, scope, scopes, 2)
+    for pair in range(9):
+        assert every[pair].tolist() == top_items_for_pairs(model, rows[[pair]], scope[[pair]], scopes, 2)[0].tolist()
+
+
+def test_few_of_many_pairs_give_what_all_do(model, matrix):
+    scopes = csr_matrix(np.random.default_rng(5).random((len(matrix.items), 9)) < 0.3)
+    rows, scope = np.repeat(np.arange(9), 9), np.tile(np.arange(9), 9)
+    every = top_items_for_pairs(model, rows, scope, scopes, 3).reshape(9, 9, 3)
+    some = np.arange(9)
+    np.testing.assert_array_equal(top_items_for_pairs(model, some, some, scopes, 3), every[some, some])
