@@ -19,6 +19,7 @@ from campaigns.tables import MESSAGES
 from flows.campaign_files import find_campaign, load_campaigns, workspace_moon
 from flows.catalogue import workspace_policy
 from flows.champion import Champion, load_champion
+from flows.controls import record_controls
 from flows.deciding.choice import Choice, Together, choose
 from flows.deciding.considered import CONSIDERED, considered_table, losing_counts
 from flows.deciding.due import Due, due_on
@@ -100,9 +101,13 @@ def decide_together(
 
     Greetings have no offers, so that they go first and the others heed whom they reach.
     """
+    record_controls(workspace, settings, as_of)
     greetings = [one for one in due if greets(*one)]
     offering = [one for one in due if not greets(*one)]
-    greeted = [publish_greeting(workspace, settings, *one, as_of) for one in greetings]
+    greeted = []
+    for k, one in enumerate(greetings):
+        undecided = [*greetings[k:], *offering]
+        greeted.append(publish_greeting(workspace, settings, *one, as_of, undecided))
     if not offering:
         return greeted
     solved = solve_together(workspace, settings, offering, as_of)
@@ -125,6 +130,7 @@ def solve_together(workspace: Workspace, settings: Settings, due: Due, as_of: da
     log.info("reading what is known")
     known = read_known(workspace, as_of)
     people = read_people(workspace, settings, due, as_of)
+    known = replace(known, inputs={**known.inputs, **people.inputs})
     moon = workspace_moon(workspace)
     plans = [plan_for(*one, known, people, champion, as_of, settings, moon) for one in due]
     night = local_day(settings, min(occurrence.decide_at for _, occurrence in due))
@@ -203,17 +209,25 @@ def publish_run(
 
 
 def publish_greeting(
-    workspace: Workspace, settings: Settings, campaign: Campaign, occurrence: Occurrence, as_of: datetime
+    workspace: Workspace,
+    settings: Settings,
+    campaign: Campaign,
+    occurrence: Occurrence,
+    as_of: datetime,
+    undecided: Due,
 ) -> dict[str, Any]:
-    """Writes a greeting's decisions, messages, report and manifest; returns the manifest. It needs no model."""
+    """Writes a greeting's decisions, messages, report and manifest; returns the manifest. It needs no model.
+
+    undecided: of the night; what an earlier try has left of these does not count.
+    """
     log.info("%s: finding who may be greeted", campaign.id)
-    people, moon = read_people(workspace, settings, [(campaign, occurrence)], as_of), workspace_moon(workspace)
+    people, moon = read_people(workspace, settings, undecided, as_of), workspace_moon(workspace)
     campaign = campaign_at(campaign, occurrence)
     audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
     customers = read_table(workspace, "customers", as_of=as_of)
     decisions = greeting_decisions(campaign, occurrence, audience)
     manifest = run_facts(workspace, settings, campaign, occurrence, as_of) | {
-        "inputs": {"customers": {"rows": customers.num_rows, "sha256": table_digest(customers)}},
+        "inputs": {"customers": {"rows": customers.num_rows, "sha256": table_digest(customers)}, **people.inputs},
         **greeting_facts(campaign, audience, decisions),
         "policy": workspace_policy(workspace).version,
     }

@@ -18,7 +18,7 @@ from campaigns.segments import check_columns, columns_used, needs_segments, segm
 from campaigns.spec import Campaign
 from flows.contacts import History, read_history
 from flows.settings import Settings
-from flows.workspace import TABLES, Workspace, known_before, read_table, table_files
+from flows.workspace import TABLES, Workspace, known_before, read_table, table_digest, table_files
 from recsys.lifetime import lifetime_values
 
 LIFETIME_DAYS = 365
@@ -34,6 +34,14 @@ class People:
     silences: Rows
     history: History
     segments: pa.Table | None
+
+    @property
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """Rows and sha256 of what was worked out, for the manifest."""
+        made = {"contacts": self.history.contacts, "ghosts": self.history.ghosts, "responses": self.history.responses}
+        if self.segments is not None:
+            made["segments"] = self.segments
+        return {name: {"rows": table.num_rows, "sha256": table_digest(table)} for name, table in made.items()}
 
 
 def read_people(

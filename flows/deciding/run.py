@@ -187,6 +187,11 @@ def run_facts(
         "decide_at": occurrence.decide_at.isoformat(),
         "margin_rate": settings.margin_rate,
         "seed": settings.train.seed,
+        "control": {
+            "share": campaign.control.share,
+            "global_share": settings.control.global_share,
+            "season": settings.control.season,
+        },
     }
 
 
