@@ -23,8 +23,8 @@ from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, linprog, mi
 from scipy.sparse import csr_array, hstack, vstack
 
 from campaigns.allocation.prepared import Prepared
-from campaigns.allocation.problem import SENT, Bools, Floats, Ints
-from campaigns.value import pair_value, purchase_probability
+from campaigns.allocation.problem import Bools, Floats, Ints
+from campaigns.allocation.usage import worth_and_use
 
 TIGHTER = 4e-6  # of a limit: more than what HiGHS takes for nothing
 BEST = 1e-4  # decisions are called the best that are as near to it as this
@@ -54,7 +54,8 @@ def written_out(problem: Prepared, wanted: Bools | None = None) -> Programme:
     pair, channel = np.nonzero(open_to if wanted is None else open_to & wanted[:, None])
     order = np.lexsort((candidates.offer[pair], channel, place[customer[pair]]))
     pair, channel = pair[order], channel[order]
-    value, use = _worth_and_use(problem, pair, customer[pair], channel)
+    value, uses = worth_and_use(problem, pair, customer[pair], channel)
+    use = csr_array((uses.amount, (uses.limit, uses.cell)), shape=(len(problem.limit), len(pair)))
     forbidden = (problem.limit == 0) & (problem.sign > 0)
     budgets_end = len(offers) + len(limits.budgets)
     kept = (value > 0) | (_of_these(use, problem.sign < 0) > 0)
@@ -186,28 +187,6 @@ def _rows(programme: Programme) -> tuple[csr_array, Floats, Floats, Bools]:
     limits = _diagonal(programme.sign[counted] / per_row) @ programme.use[counted]
     right = np.concatenate([programme.most, (programme.sign * programme.limit)[counted] / per_row])
     return csr_array(vstack([programme.inside, limits])), right, per_row, counted
-
-
-def _worth_and_use(problem: Prepared, pair: Ints, row: Ints, channel: Ints) -> tuple[Floats, csr_array]:
-    """(value in rupiah, use of every limit but channels [limits × pairs]) of pairs on channels."""
-    offers, limits, further = problem.offers, problem.limits, problem.further
-    offer, column = problem.candidates.offer[pair].astype(np.int64), np.arange(len(pair))
-    p0 = problem.candidates.p0[pair].astype(np.float64)
-    p1 = purchase_probability(p0, offers.uplift[offer], limits.response[channel])
-    value = pair_value(p0, p1, offers.margin[offer], offers.benefit[offer], offers.retailer_share[offer])
-    start, end = (further.start[problem.segment[row], offer + k] for k in (0, 1))
-    own = np.repeat(column, end - start)
-    entry = np.arange(len(own)) + np.repeat(end - np.cumsum(end - start), end - start)
-    first, limit = len(problem.limit) - len(further.sign), further.limit[entry]
-    parts = [
-        (offer, column, np.where(offers.quota_kind[offer] == SENT, 1.0, p1)),
-        (first + limit, own, further.weight[entry] * np.where(further.sent[limit], 1.0, p1[own])),
-    ]
-    for k in range(problem.funder.shape[1] if len(limits.budgets) else 0):
-        paid = np.ceil(p1 * problem.cost[offer, k])
-        parts.append((len(offers) + problem.funder[offer, k], column, paid))
-    limit_of, column_of, amount = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return value, csr_array((amount, (limit_of, column_of)), shape=(len(problem.limit), len(pair)))
 
 
 def _places(problem: Prepared) -> Ints:

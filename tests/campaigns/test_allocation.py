@@ -14,10 +14,8 @@ from campaigns.allocation import (
     Limits,
     Offers,
     Prices,
-    Reason,
     at_prices,
     first_come,
-    losing_reasons,
     solve,
 )
 from campaigns.allocation.dual import evaluate, search
@@ -454,44 +452,6 @@ def test_first_come_serves_those_who_come_first():
     problem = plain(100, np.linspace(0.01, 0.3, 100), quota=10, kind=SENT)
     assert first_come(*problem).chosen.customer.tolist() == list(range(10))
     assert first_come(*problem).value < solve(*problem, seed=1).value
-
-
-@quick
-@given(seeds, st.booleans(), st.booleans())
-def test_every_pair_has_one_reason_that_holds(seed, coarse, fallback):
-    candidates, offers, limits = an_instance(seed, coarse=coarse, fallback=fallback)
-    found = solve(candidates, offers, limits, seed=1, passes=60)
-    reasons = losing_reasons(candidates, offers, limits, found.chosen, found.prices, found.used)
-    assert np.flatnonzero(reasons.reason == Reason.CHOSEN).tolist() == sorted(found.chosen.pair.tolist())
-    customer = np.repeat(np.arange(candidates.customers), np.diff(candidates.indptr))
-    got = set(zip(found.chosen.customer.tolist(), found.chosen.offer.tolist(), strict=True))
-    for e, (reason, detail) in enumerate(zip(reasons.reason.tolist(), reasons.detail.tolist(), strict=True)):
-        i = int(customer[e])
-        match Reason(reason):
-            case Reason.BEATEN:
-                assert (i, detail) in got
-            case Reason.NOT_ADDRESSED:
-                assert not candidates.channel_ok[i].any()
-            case Reason.QUOTA:
-                assert detail == candidates.offer[e]
-                assert np.isfinite(offers.quota[detail])
-            case Reason.BUDGET:
-                assert offers.shares[candidates.offer[e], detail] > 0
-            case Reason.CHANNEL:
-                assert i not in found.chosen.customer
-            case _:
-                assert detail == -1
-
-
-def test_reasons_name_what_stood_in_the_way():
-    candidates, offers, limits = plain(3, [0.3, 0.1, 0.2], quota=1, kind=SENT)
-    found = solve(candidates, offers, limits, seed=1)
-    reasons = losing_reasons(candidates, offers, limits, found.chosen, found.prices, found.used)
-    assert reasons.reason.tolist() == [Reason.CHOSEN, Reason.QUOTA, Reason.QUOTA]
-    worthless = replace(offers, margin=np.array([0.0]))
-    found = solve(candidates, worthless, limits, seed=1)
-    reasons = losing_reasons(candidates, worthless, limits, found.chosen, found.prices, found.used)
-    assert set(reasons.reason.tolist()) == {Reason.NOT_WORTH_SENDING}
 
 
 @quick
