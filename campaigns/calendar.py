@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from heapq import merge
-from itertools import islice
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
 from campaigns.hijri import FEASTS, LAST_HIJRI_YEAR, Moon, public_holidays
@@ -69,10 +69,21 @@ def occurrences(
     moon: the workspace's announcements. known_at: what is announced later is not known; by default `after`.
     Raises InputError if `after` bears no time zone, CampaignError if the occasion's date is not known so far ahead.
     """
-    start, known = in_utc(after), in_utc(known_at or after)
-    streams = [_from(schedule, part, start, moon, known) for part in _parts(schedule)]
-    coming = (occurrence for occurrence in _each_once(merge(*streams)) if occurrence.send_at >= start)
-    return list(islice(coming, count))
+    return list(islice(_coming(schedule, in_utc(after), moon, in_utc(known_at or after)), count))
+
+
+def occurrences_between(
+    schedule: Schedule, start: datetime, end: datetime, *, moon: Moon = NO_MOON
+) -> list[Occurrence]:
+    """Those sent in [start, end), in order, as known at start. Raises as occurrences does."""
+    last = in_utc(end)
+    coming = _coming(schedule, in_utc(start), moon, in_utc(start))
+    return list(takewhile(lambda occurrence: occurrence.send_at < last, coming))
+
+
+def _coming(schedule: Schedule, start: datetime, moon: Moon, known_at: datetime) -> Iterator[Occurrence]:
+    streams = [_from(schedule, part, start, moon, known_at) for part in _parts(schedule)]
+    return (occurrence for occurrence in _each_once(merge(*streams)) if occurrence.send_at >= start)
 
 
 def due_occurrence(schedule: Schedule, as_of: datetime, *, moon: Moon = NO_MOON) -> Occurrence:

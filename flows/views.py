@@ -1,5 +1,6 @@
 """Results as tables on the terminal, one function for each command that prints more than a line."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -91,6 +92,15 @@ def show_status(status: Result) -> None:
 
 def show_run(manifest: Result) -> None:
     show("People", ("", "customers"), manifest["funnel"])
+    show_offers(manifest["offers"])
+    show_budgets(manifest["budgets"])
+    show_limits(manifest.get("limits", []))
+    show_certificate(manifest)
+    if manifest["hindsight"]:
+        show_hindsight({manifest["campaign"]["id"]: manifest})
+
+
+def show_offers(given: Sequence[Result]) -> None:
     offers = [
         [
             offer["offer_id"],
@@ -102,17 +112,24 @@ def show_run(manifest: Result) -> None:
             if offer["quota"]
             else "–",
         ]
-        for offer in manifest["offers"]
+        for offer in given
     ]
     show("Offers", ("offer", "given", "redeemed", "spend", "value", "quota"), offers)
+
+
+def show_budgets(stated: Sequence[Result]) -> None:
+    """planned: what is expected at most where a budget is to hold with a confidence."""
     budgets = [
-        [b["funder"], rupiah(b["used"]), rupiah(b["limit"]), f"Rp{number(b['price'])}"] for b in manifest["budgets"]
+        [
+            b["funder"],
+            rupiah(b["used"]),
+            rupiah(round(b["planned"])) if b.get("planned") is not None else "–",
+            rupiah(b["limit"]),
+            f"Rp{number(b['price'])}",
+        ]
+        for b in stated
     ]
-    show("Budgets", ("funder", "expected", "limit", "one rupiah more earns"), budgets)
-    show_limits(manifest.get("limits", []))
-    show_certificate(manifest)
-    if manifest["hindsight"]:
-        show_hindsight({manifest["campaign"]["id"]: manifest})
+    show("Budgets", ("funder", "expected", "planned", "limit", "one rupiah more earns"), budgets)
 
 
 def show_limits(limits: Sequence[Result]) -> None:
@@ -136,6 +153,33 @@ def show_certificate(manifest: Result) -> None:
     said = 1 + (manifest["first_come"]["lost"] > 0)  # of the sentences, just above
     for sentence in certificate.get("words", {}).get("en", [])[said:]:
         out.print(f"  {sentence}", soft_wrap=True)
+
+
+def show_forecast(forecast: Result) -> None:
+    """What would be sent, spent and earned, what stops it, and what another budget would change."""
+    sends = [
+        [name, channel["sent"], channel["capacity"], f"Rp{number(channel['price'])}"]
+        for name, channel in sorted(forecast["channels"].items())
+    ]
+    show("Messages", ("channel", "sent", "room", "one more earns"), sends)
+    show_offers(forecast["offers"])
+    show_budgets(forecast["budgets"])
+    show_limits([*forecast["limits"], *forecast["night"]["limits"]])
+    show_certificate(forecast)
+    rows = [
+        [
+            f"×{number(row['factor'])}",
+            rupiah(row["budget"]),
+            rupiah(row["spend"]),
+            row["messages"],
+            rupiah(round(row["value"])),
+            f"Rp{number(row['slope'])}",
+            ", ".join(row["binding"]) or "–",
+        ]
+        for row in forecast["curve"]
+    ]
+    header = ("", "budgets", "spend", "messages", "value", "one rupiah more earns", "limits that bind")
+    show("Value against budget", header, rows)
 
 
 def show_night(night: Result) -> None:
@@ -182,14 +226,55 @@ def show_campaigns(campaigns: Sequence[Result]) -> None:
         [
             row["id"],
             row["name"],
-            row["send_at"] + (" (estimated)" if row["estimated"] else ""),
-            row["decide_at"],
+            sent_next(row),
+            row["decide_at"] or "–",
             row["offers"],
             rupiah(row["budget"]),
         ]
         for row in campaigns
     ]
     show("Campaigns", ("id", "name", "sent next", "decided", "offers", "budgets together"), rows)
+
+
+def sent_next(row: Result) -> str:
+    """When it is sent, in which phase, and whether that is sure."""
+    if not row["send_at"]:
+        return "no more"
+    sure = "waits for the announcement" if row["waiting"] else "estimated" if row["estimated"] else ""
+    return " ".join(part for part in (row["send_at"], row["phase"], sure and f"({sure})") if part)
+
+
+OFTEN = 8  # a campaign that is sent more often than this is told in one row
+
+
+def show_calendar(plan: Result) -> None:
+    """The months ahead, one row for each sending; then what meets, and what would move."""
+    counts = Counter(row["campaign"] for row in plan["firings"])
+    rows, told = [], set()
+    for row in plan["firings"]:
+        often = counts[row["campaign"]] > OFTEN
+        if often and row["campaign"] in told:
+            continue
+        told.add(row["campaign"])
+        more = f"and {counts[row['campaign']] - 1} times more" if often else row["until"][:16].replace("T", " ")
+        sure = "waits for the announcement" if row["waiting"] else "estimated" if row["estimated"] else ""
+        notes = [sure, "customers' own clock" if row["local"] else ""]
+        when = row["send_at"][:16].replace("T", " ")
+        rows.append([when, row["campaign"], row["phase"] or "", more, ", ".join(note for note in notes if note)])
+    show(f"From {plan['from'][:10]} to {plan['until'][:10]}", ("sent", "campaign", "phase", "until", ""), rows)
+    if plan["overlaps"]:
+        pairs = [
+            [" + ".join(row["campaigns"]), row["times"], row["first"][:16].replace("T", " "), row["people"],
+             percent(row["share"])]
+            for row in plan["overlaps"]
+        ]  # fmt: skip
+        show("Overlaps", ("campaigns", "times", "first", "people in both", "of the smaller"), pairs)
+    if plan["moved"]:
+        shifts = [
+            [row["campaign"], row["phase"] or "", row["from"][:16].replace("T", " "), row["to"][:16].replace("T", " ")]
+            for row in plan["moved"]
+        ]
+        show("What would move", ("campaign", "phase", "from", "to"), shifts)
 
 
 def show_checked(checked: Sequence[Result]) -> None:
