@@ -13,14 +13,14 @@ from scipy.sparse import csc_matrix
 from campaigns.reasons import Reason
 from recsys.interactions import InteractionMatrix
 from recsys.models import Recommender
-from recsys.newcomers import Leanings, fit_leanings
+from recsys.newcomers import Leanings, divided, everybody_alike, fit_leanings
 from recsys.ranking import rank
 from recsys.tables import RECOMMENDATIONS
 
+LAST = "city"
 PEOPLE = ("customer_id", "tier", "city", "birth_date")  # columns of customers that are needed
 AGES = (25, 35, 45, 55)  # where one band ends and the next begins
 BANDS = ("-25", "25-34", "35-44", "45-54", "55-")  # as campaigns.reasons reads them
-ATTRIBUTES = ("tier", "city", "age")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Newcomers:
                 known, leanings = self.attributes[name]
                 places = pc.index_in(values, value_set=known).to_pylist()
                 for segment, place, value in zip(found, places, values.to_pylist(), strict=True):
-                    if place is not None and leanings.size[place]:
+                    if place is not None and leanings.known(place):
                         segment[name] = value
         return found
 
@@ -106,23 +106,23 @@ def fit_newcomers(model: Recommender, matrix: InteractionMatrix, people: pa.Tabl
     """
     people = people.select(PEOPLE)
     rows = pc.index_in(matrix.customers, value_set=people["customer_id"].combine_chunks())
-    found = {}
+    found, kinds = {}, everybody_alike(*matrix.matrix.shape)
     for name, values in attributes(people.take(rows), day).items():
         known = values.drop_null().unique().sort()
         group = pc.fill_null(pc.index_in(values, value_set=known), -1).to_numpy()
-        group[values.is_null().to_numpy(zero_copy_only=False)] = -1
-        leanings = fit_leanings(matrix.matrix, group, len(known))
+        leanings = fit_leanings(matrix.matrix, group, len(known), kinds)
         if leanings.tell:
             found[name] = known, leanings
+            kinds = divided(kinds, group, leanings) if name != LAST else kinds
     return Newcomers(matrix, model.scores(np.array([-1]))[0], found, people, day)
 
 
 def attributes(people: pa.Table, day: date) -> dict[str, pa.Array]:
-    """tier, city and age band of each row; null where it is not known, or blank."""
+    """tier, age band and city of each row; null where it is not known, or blank. The one with most values is LAST."""
     values = {name: people[name].combine_chunks() for name in ("tier", "city")}
     blank = pa.scalar(None, pa.string())
     found = {name: pc.if_else(pc.equal(pc.utf8_length(value), 0), blank, value) for name, value in values.items()}
-    return {**found, "age": age_bands(people["birth_date"].combine_chunks(), day)}
+    return {"tier": found["tier"], "age": age_bands(people["birth_date"].combine_chunks(), day), LAST: found["city"]}
 
 
 def age_bands(born: pa.Array, day: date) -> pa.Array:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,60 +14,54 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from campaigns.policy import Place, kept_from
-from campaigns.words import date_words
+from campaigns.reasons import read_reason
 from flows.catalogue import read_items
 from flows.champion import Champion, load_champion
+from flows.newcomers import PEOPLE, Newcomers, fit_newcomers, without_history
+from flows.reasons import past_drivers, purchase_rhythm, reason_words, speak_of
 from flows.settings import Settings
 from flows.workspace import Workspace, publishing, read_table, write_json, write_parquet, write_parquet_blocks
 from recsys.scoring import recommend
 from recsys.tables import RECOMMENDATIONS, InputError
 
-REASONS = {
-    "id": {
-        "repeat": "sudah Anda beli {orders} kali, terakhir {last}",
-        "because": "karena Anda membeli {title}",
-        "popular": "banyak dibeli pelanggan lain",
-    },
-    "en": {
-        "repeat": "you bought this {orders} times, last on {last}",
-        "because": "because you bought {title}",
-        "popular": "many other customers buy this",
-    },
-}
 BLOCK = 10_000  # customers at a time
 
 
 def recommend_items(
     workspace: Workspace, settings: Settings, customer: str, n: int, *, discover: bool, language: str
 ) -> list[dict[str, Any]]:
-    """position, item_id, title, score and reason in words, best first. Raises InputError for an unknown customer."""
+    """position, item_id, title, score, reason in words, and because, best first.
+
+    because: the past purchases that add most to the score, [{"item_id", "title", "contribution"}], as far as one may
+    speak of them. Raises InputError for an unknown customer.
+    """
     champion, items = load_champion(workspace), read_items(workspace)
     require_known(workspace, champion, pa.array([customer]))
-    found = ranked(champion, items, pa.array([customer]), n, discover=discover).to_pylist()
-    named = {name for row in found for name in (row["item_id"], row["reason"].partition(":")[2])}
+    newcomers = read_newcomers(workspace, champion)
+    found = ranked(champion, items, pa.array([customer]), n, newcomers=newcomers, discover=discover).to_pylist()
+    drivers = [past_drivers(champion, items, customer, row["item_id"]) for row in found]
+    named = {row["item_id"] for row in found} | {name for own in drivers for name, _ in own}
     told = items.filter(pc.is_in(items["item_id"], value_set=pa.array(sorted(named), pa.string())))
-    goods = {row["item_id"]: row for row in told.select(["item_id", "title", "never_in"]).to_pylist()}
-    history = purchase_history(workspace, champion, customer)
-
-    def words(row: dict[str, Any]) -> str:
-        kind, _, past = row["reason"].partition(":")
-        if kind == "because" and (not goods[past]["title"] or "reasons" in goods[past]["never_in"]):
-            kind = "popular"
-        orders, last = history.get(row["item_id"], (0, champion.as_of))
-        spoken = date_words(last, settings.timezone, language)
-        title = goods[past]["title"] if kind == "because" else ""
-        return REASONS[language][kind].format(orders=orders, last=spoken, title=title)
-
+    titles = dict(zip(told["item_id"].to_pylist(), told["title"].to_pylist(), strict=True))
+    known = purchase_rhythm(workspace, champion, customer, [row["item_id"] for row in found])
     return [
         {
             "position": row["position"],
             "item_id": row["item_id"],
-            "title": goods[row["item_id"]]["title"],
+            "title": titles[row["item_id"]],
             "score": row["score"],
-            "reason": words(row),
+            "reason": reason_words(read_reason(row["reason"]), titles, times, champion, settings, language),
+            "because": [{"item_id": name, "title": titles[name], "contribution": share} for name, share in own],
         }
-        for row in found
+        for row, own, times in zip(found, drivers, known, strict=True)
     ]
+
+
+def read_newcomers(workspace: Workspace, champion: Champion, as_of: datetime | None = None) -> Newcomers:
+    """What customers without a history are recommended; as_of: when customers had to be known (None: now)."""
+    people = read_table(workspace, "customers", as_of=as_of, columns=PEOPLE)
+    serving = champion.serving
+    return fit_newcomers(serving.model, serving.matrix, people, champion.as_of.date())
 
 
 def score_customers(workspace: Workspace, customers: Path, out: Path, n: int) -> dict[str, int]:
@@ -81,7 +76,7 @@ def score_customers(workspace: Workspace, customers: Path, out: Path, n: int) ->
     ids = customer_ids(customers)
     champion = load_champion(workspace)
     require_known(workspace, champion, ids)
-    found = ranked(champion, read_items(workspace), ids, n)
+    found = ranked(champion, read_items(workspace), ids, n, newcomers=read_newcomers(workspace, champion))
     aside = out.with_name(f".{out.name}.{os.getpid()}")
     if out.suffix == ".parquet":
         write_parquet(aside, found)
@@ -93,13 +88,15 @@ def score_customers(workspace: Workspace, customers: Path, out: Path, n: int) ->
 
 
 def publish_recommendations(workspace: Workspace, champion: Champion, n: int) -> dict[str, Any]:
-    """The n best items of every customer the model knows, as recommendations/MODEL/recommendations.parquet with its
-    manifest, which is returned."""
-    items, customers = read_items(workspace), champion.serving.matrix.customers
+    """The n best items of every customer with a purchase or a row in customers before the model's as-of instant, as
+    recommendations/MODEL/recommendations.parquet with its manifest, which is returned."""
+    items, newcomers = read_items(workspace), read_newcomers(workspace, champion, champion.as_of)
+    listed = newcomers.people["customer_id"].combine_chunks()
+    customers = pa.concat_arrays([champion.serving.matrix.customers, listed.cast(pa.string())]).unique().sort()
 
     def blocks() -> Iterator[pa.Table]:
         for start in range(0, len(customers), BLOCK):
-            yield ranked(champion, items, customers.slice(start, BLOCK), n)
+            yield ranked(champion, items, customers.slice(start, BLOCK), n, newcomers=newcomers)
 
     with publishing(workspace.recommendations(champion.id)) as folder:
         rows = write_parquet_blocks(folder / "recommendations.parquet", RECOMMENDATIONS.schema, blocks())
@@ -108,7 +105,11 @@ def publish_recommendations(workspace: Workspace, champion: Champion, n: int) ->
             "as_of": champion.manifest["as_of"],
             "items_each": n,
             "counts": {"recommendations": rows, "customers": len(customers)},
-            "inputs": {"items": {"rows": items.num_rows}, **champion.manifest["inputs"]},
+            "inputs": {
+                "items": {"rows": items.num_rows},
+                "customers": {"rows": newcomers.people.num_rows},
+                **champion.manifest["inputs"],
+            },
             "seed": champion.manifest["settings"]["seed"],
             "code": version("larisma"),
         }
@@ -116,12 +117,37 @@ def publish_recommendations(workspace: Workspace, champion: Champion, n: int) ->
     return manifest
 
 
-def ranked(champion: Champion, items: pa.Table, customers: pa.Array, n: int, *, discover: bool = False) -> pa.Table:
-    """RECOMMENDATIONS of items that may be offered and are in stock."""
+def ranked(
+    champion: Champion,
+    items: pa.Table,
+    customers: pa.Array,
+    n: int,
+    *,
+    newcomers: Newcomers | None = None,
+    discover: bool = False,
+) -> pa.Table:
+    """RECOMMENDATIONS of items that may be offered and are in stock, in order of customer.
+
+    newcomers: gives customers without a history what is popular with their kind (None: with all).
+    """
     serving = champion.serving
     rows = serving.matrix.customer_rows(customers)
     keep = may_be_shown(items, serving.matrix.items)
-    return recommend(serving.model, serving.matrix, rows, n, customer_ids=customers, keep=keep, exclude_bought=discover)
+    new = without_history(serving.matrix, rows) if newcomers else np.zeros(len(rows), bool)
+    known = recommend(
+        serving.model,
+        serving.matrix,
+        rows[~new],
+        n,
+        customer_ids=customers.filter(pa.array(~new)),
+        keep=keep,
+        exclude_bought=discover,
+        speak_of=speak_of(items, serving.matrix.items),
+    )
+    if not newcomers:
+        return known
+    found = pa.concat_tables([known, newcomers.recommend(customers.filter(pa.array(new)), keep, n)])
+    return found.sort_by([("customer_id", "ascending"), ("position", "ascending")])
 
 
 def may_be_shown(items: pa.Table, item_ids: pa.Array, *places: Place) -> NDArray[np.bool_]:
@@ -146,15 +172,6 @@ def require_known(workspace: Workspace, champion: Champion, customers: pa.Array)
         raise InputError(
             f"customer: {count}{unknown[0].as_py()!r}: no purchases and no row in customers; an id looks like {example}"
         )
-
-
-def purchase_history(workspace: Workspace, champion: Champion, customer: str) -> dict[str, tuple[int, Any]]:
-    """Item id → in how many orders the customer bought it, and when last, as the model knew it."""
-    columns, own = ("order_id", "item_id", "occurred_at", "kind"), pc.field("customer_id") == customer
-    lines = read_table(workspace, "purchases", as_of=champion.as_of, columns=columns, where=own)
-    bought = lines.filter(pc.equal(lines["kind"], "purchase"))
-    grouped = bought.group_by("item_id").aggregate([("order_id", "count_distinct"), ("occurred_at", "max")])
-    return {row["item_id"]: (row["order_id_count_distinct"], row["occurred_at_max"]) for row in grouped.to_pylist()}
 
 
 def customer_ids(path: Path) -> pa.Array:

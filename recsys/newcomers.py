@@ -1,8 +1,9 @@
 """What people without a history may like: what is popular, more or less so with customers of their own kind.
 
-Customers fall into the groups of an attribute (tiers, cities, age bands). A group's buyers of an item are compared with
+Customers fall into the groups of an attribute (tiers, age bands, cities). A group's buyers of an item are compared with
 those expected if the group bought as all do, and the ratio is drawn to 1 as far as groups hardly differ in general or
-the item has few buyers: empirical Bayes, gamma and Poisson. Ratios of several attributes multiply.
+the item has few buyers: empirical Bayes, gamma and Poisson. Ratios of several attributes multiply; so that nothing
+counts twice, each attribute is compared with what the ratios of those before it make one expect.
 """
 
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ LEAST_CUSTOMERS = 20  # of a group; smaller ones say nothing, and nobody is told
 
 @dataclass(frozen=True, eq=False)
 class Leanings:
-    """What the groups of one attribute buy more or less than all.
+    """What the groups of one attribute buy more or less than expected.
 
-    buyers: CSR [groups × items], customers who bought. expected: float64 [items], the share of all who bought.
-    size: float64 [groups], how many average customers a group's purchases are worth; 0 of one too small.
+    buyers: CSR [groups × items], customers who bought. expected: float64 [kinds × items], the share of each kind of
+    customers (by the attributes before) who are expected to buy.
+    size: float64 [groups × kinds], how many average customers of each kind a group's purchases are worth; 0 of a group
+    that is too small.
     certainty: how many expected buyers the ratio 1 weighs as much as; inf where groups do not differ.
     """
 
@@ -36,15 +39,32 @@ class Leanings:
         """Whether knowing the group says anything."""
         return bool(np.isfinite(self.certainty))
 
+    def known(self, group: int) -> bool:
+        return group >= 0 and bool(self.size[group].any())
+
     def ratio(self, group: int) -> Floats:
-        """Of each item, how much likelier the group buys it than all do; 1 for group -1 (not known)."""
-        if group < 0 or not self.size[group] or not self.tell:
-            return np.ones(len(self.expected))
-        buyers = self.buyers[[group]].toarray()[0]
-        return (buyers + self.certainty) / (self.expected * self.size[group] + self.certainty)
+        """Of each item, how much likelier the group buys it than expected; 1 for a group that is not known."""
+        if not (self.tell and self.known(group)):
+            return np.ones(self.expected.shape[1])
+        return (self._bought(group) + self.certainty) / (self.size[group] @ self.expected + self.certainty)
+
+    def _bought(self, group: int) -> Floats:
+        return np.asarray(self.buyers[[group]].toarray()[0])
 
 
-def fit_leanings(matrix: csr_matrix, group: NDArray[np.integer], groups: int) -> Leanings:
+@dataclass(frozen=True, eq=False)
+class Kinds:
+    """Customers by the attributes so far. kind: int [customers]; ratios: float64 [kinds × items]."""
+
+    kind: NDArray[np.int64]
+    ratios: Floats
+
+
+def everybody_alike(customers: int, items: int) -> Kinds:
+    return Kinds(np.zeros(customers, np.int64), np.ones((1, items)))
+
+
+def fit_leanings(matrix: csr_matrix, group: NDArray[np.integer], groups: int, kinds: Kinds) -> Leanings:
     """matrix: [customers × items], non-zero where bought; group: each customer's, -1 where it is not known.
 
     If ratios vary with variance 1/c about 1, the buyers b of group and item, m of them expected, vary about m by
@@ -54,15 +74,29 @@ def fit_leanings(matrix: csr_matrix, group: NDArray[np.integer], groups: int) ->
     people = bought.shape[0]
     known = np.flatnonzero(group >= 0)
     member = csr_matrix((np.ones(len(known)), (group[known], known)), shape=(groups, people))
+    share = np.asarray(bought.sum(axis=0)).ravel() / max(people, 1)
+    expected = kinds.ratios * share
+    size = np.zeros((groups, len(expected)))
+    np.add.at(size, (group[known], kinds.kind[known]), 1.0)
     buyers = csr_matrix(member @ bought)
-    expected = np.asarray(bought.sum(axis=0)).ravel() / max(people, 1)
-    size = np.asarray(buyers.sum(axis=1)).ravel() / max(expected.sum(), np.finfo(np.float64).tiny)
-    size[np.bincount(group[known], minlength=groups) < LEAST_CUSTOMERS] = 0
+    size[size.sum(axis=1) < LEAST_CUSTOMERS] = 0
+    total = size @ expected.sum(axis=1)
+    busy = np.where(total > 0, np.asarray(buyers.sum(axis=1)).ravel() / np.where(total > 0, total, 1), 0)
+    size *= busy[:, None]
     beyond = square = 0.0
-    for number in np.flatnonzero(size):
-        mean = expected * size[number]
-        chance = mean * (1 - min(size[number] / max(people, 1), 1)) * (1 - expected)
+    for number in np.flatnonzero(size.any(axis=1)):
+        mean = size[number] @ expected
+        chance = mean * (1 - min(size[number].sum() / max(people, 1), 1)) * (1 - share)
         beyond += float((np.square(buyers[[number]].toarray()[0] - mean) - chance).sum())
         square += float(np.square(mean).sum())
     certainty = square / beyond if beyond > 0 else np.inf
     return Leanings(buyers, expected, size, certainty if certainty < MOST_CERTAIN else np.inf)
+
+
+def divided(kinds: Kinds, group: NDArray[np.integer], leanings: Leanings) -> Kinds:
+    """The kinds of customers with one attribute more."""
+    both = kinds.kind * (len(leanings.size) + 1) + group + 1
+    names, kind = np.unique(both, return_inverse=True)
+    before, groups = np.divmod(names, len(leanings.size) + 1)
+    ratios = [kinds.ratios[old] * leanings.ratio(number - 1) for old, number in zip(before, groups, strict=True)]
+    return Kinds(kind.astype(np.int64), np.array(ratios))

@@ -1,6 +1,7 @@
 """Recommendations name real reasons, never what may not be offered, and never somebody who is unknown."""
 
-from datetime import UTC, datetime
+import shutil
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from flows.workspace import folder_digest, read_table
 from recsys.tables import RECOMMENDATIONS, InputError
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
+INTIMATE = "i00002"
 NEWCOMER = "c000149"  # in customers, without a purchase
 
 
@@ -20,9 +22,12 @@ def best(shop, customer, n=10, *, discover=False, language="id"):
     return recommend_items(shop.workspace, shop.settings, customer, n, discover=discover, language=language)
 
 
+def everybodys(shop):
+    return read_table(shop.workspace, "purchases", as_of=shop.as_of).to_pylist()
+
+
 def bought(shop, customer):
-    lines = read_table(shop.workspace, "purchases", as_of=shop.as_of).to_pylist()
-    return [line for line in lines if line["customer_id"] == customer]
+    return [line for line in everybodys(shop) if line["customer_id"] == customer]
 
 
 def test_items_come_best_first_and_no_item_twice(shop):
@@ -33,21 +38,46 @@ def test_items_come_best_first_and_no_item_twice(shop):
     assert len({row["item_id"] for row in found}) == len(found)
 
 
-def test_a_repeat_says_in_how_many_orders_it_was_bought_and_when_last(shop):
-    found = [row for row in best(shop, "c000009", language="en") if row["reason"].startswith("you bought this")]
-    assert found
+def test_a_repeat_says_how_often_it_is_bought_and_when_it_was_last(shop):
     lines = bought(shop, "c000009")
-    for row in found:
+    regular = 0
+    for row in best(shop, "c000009", 40, language="en"):
         own = [line for line in lines if line["item_id"] == row["item_id"]]
-        last = max(line["occurred_at"] for line in own).astimezone(JAKARTA)
-        orders = len({line["order_id"] for line in own})
-        assert row["reason"] == f"you bought this {orders} times, last on {last.day} {last:%B %Y}"
+        orders = {line["order_id"]: line["occurred_at"] for line in own}
+        if not orders or row["item_id"] == INTIMATE:
+            continue
+        first, last = min(orders.values()), max(orders.values())
+        if len(orders) < 3:
+            times = "once, on" if len(orders) == 1 else f"{len(orders)} times, last on"
+            local = last.astimezone(JAKARTA)
+            assert row["reason"] == f"you bought this {times} {local.day} {local:%B %Y}"
+            continue
+        every, since = round((last - first) / timedelta(days=1) / (len(orders) - 1)), (shop.as_of - last).days
+        when = {0: "today", 1: "yesterday"}.get(since, f"{since} days ago")
+        assert row["reason"] == f"you buy this about every {every} days, last {when}"
+        regular += 1
+    assert regular
 
 
 def test_reasons_are_in_the_language_asked_for(shop):
-    assert any(row["reason"].startswith("sudah Anda beli ") for row in best(shop, "c000009"))
-    words = ("you bought this ", "because you bought ", "many other customers buy this")
+    assert any(row["reason"].startswith("Anda membelinya kira-kira setiap ") for row in best(shop, "c000009"))
+    words = ("you bought this ", "you buy this about every ", "because you bought ", "many other customers buy this")
     assert all(row["reason"].startswith(words) for row in best(shop, "c000009", 40, language="en"))
+
+
+def test_the_past_purchases_behind_a_score_are_named_with_what_they_add_most_first(shop):
+    model = load_champion(shop.workspace).serving.model
+    past = {line["item_id"] for line in bought(shop, "c000009")}
+    rows = best(shop, "c000009", 40)
+    assert any(row["because"] for row in rows)
+    for row in rows:
+        shares = [driver["contribution"] for driver in row["because"]]
+        assert shares == sorted(shares, reverse=True)
+        assert all(share > 0 for share in shares)
+        assert {driver["item_id"] for driver in row["because"]} <= past - {INTIMATE}
+        if row["reason"].startswith("karena Anda membeli "):
+            assert row["reason"] == f"karena Anda membeli {row['because'][0]['title']}"
+    assert model.shape
 
 
 def test_a_discovery_is_never_something_bought_before(shop):
@@ -64,16 +94,51 @@ def test_what_may_not_be_offered_or_is_sold_out_is_never_recommended(shop):
     assert found.isdisjoint({"i00003", "i00004", "i00005"})  # formula, and two without stock
 
 
-def test_an_intimate_purchase_is_never_named_as_the_reason(shop):
-    """i00002, whose title is Barang 2."""
-    for customer in (f"c{k:06d}" for k in range(2, 140, 4)):  # people with a taste for its category
-        assert not any(row["reason"] == "karena Anda membeli Barang 2" for row in best(shop, customer, 40))
+def test_an_intimate_purchase_is_never_spoken_of(shop):
+    """i00002, whose title is Barang 2: neither as the reason for another item nor as bought before itself."""
+    buyers = sorted({line["customer_id"] for line in everybodys(shop) if line["item_id"] == INTIMATE})
+    own = 0
+    for customer in buyers[:20]:
+        for row in best(shop, customer, 40):
+            assert not row["reason"].endswith("membeli Barang 2")
+            assert INTIMATE not in {driver["item_id"] for driver in row["because"]}
+            if row["item_id"] == INTIMATE:
+                own += 1
+                assert "Anda beli" not in row["reason"]
+                assert "Anda membelinya" not in row["reason"]
+    assert own
 
 
-def test_a_customer_without_history_gets_what_many_buy(shop):
-    found = best(shop, NEWCOMER)
+def test_a_customer_without_history_gets_a_full_list_of_what_many_buy(shop):
+    found = best(shop, NEWCOMER, language="en")
     assert len(found) == 10
-    assert {row["reason"] for row in found} == {"banyak dibeli pelanggan lain"}
+    assert all(row["reason"].startswith(("popular with ", "many other customers")) for row in found)
+    assert not any(row["because"] for row in found)
+
+
+def test_a_newcomer_gets_what_their_own_tier_buys_and_is_told_so(copied):
+    """Gold members of this shop buy other things than the rest: its coffee is theirs."""
+    people = pq.read_table(copied.source("customers"))
+    tier = ["gold" if k % 4 == 0 else "bronze" for k in range(len(people))]
+    tier[149], tier[148] = "gold", "bronze"
+    columns = people.column_names
+    people = people.set_column(columns.index("tier"), "tier", pa.array(tier, pa.string()))
+    pq.write_table(people, copied.source("customers"))
+    lines = pq.read_table(copied.source("purchases")).to_pylist()
+    taste = {f"c{k:06d}": k % 4 == 0 for k in range(150)}
+    coffee = {f"i{k:05d}" for k in range(0, 40, 4)}
+    lines = [line for line in lines if (line["item_id"] in coffee) == taste[line["customer_id"]]]
+    lines = [line for line in lines if line["customer_id"] not in ("c000148", "c000149")]
+    schema = pq.read_schema(copied.source("purchases"))
+    pq.write_table(pa.Table.from_pylist(lines, schema=schema), copied.source("purchases"))
+    shutil.rmtree(copied.workspace.tables)
+    shutil.rmtree(copied.workspace.models)
+    copied.ingest()
+    copied.train()
+    gold, bronze = best(copied, "c000149", 5, language="en"), best(copied, "c000148", 5, language="en")
+    assert {row["item_id"] for row in gold} <= coffee
+    assert {row["item_id"] for row in bronze}.isdisjoint(coffee)
+    assert {row["reason"].split(" in ")[0].split(" aged ")[0] for row in gold} == {"popular with gold members"}
 
 
 def test_an_unknown_customer_is_wrong_input_with_an_example_of_an_id(shop):
@@ -172,8 +237,9 @@ def test_everybody_the_model_knows_gets_the_items_they_would_get_alone(copied):
     assert table.schema.equals(RECOMMENDATIONS.schema)
     assert manifest["counts"] == {
         "recommendations": table.num_rows,
-        "customers": len(champion.serving.matrix.customers),
+        "customers": 150,  # among them those who have not bought yet
     }
+    assert set(table["customer_id"].to_pylist()) == {f"c{k:06d}" for k in range(150)}
     customer = table["customer_id"][0].as_py()
     mine = [row["item_id"] for row in table.to_pylist() if row["customer_id"] == customer]
     alone = recommend_items(copied.workspace, copied.settings, customer, 5, discover=False, language="id")
