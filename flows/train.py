@@ -1,9 +1,8 @@
 """Fit every model at a cut in time, let the best at what was bought since serve, and refuse one that is no good."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,23 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from scipy.sparse import csr_matrix
 
 from flows.champion import Champion, load_champion, publish_champion
 from flows.guards import MOST_ORDERS, RefusedModel, check_against_serving, check_evaluation, check_matrix, check_model
 from flows.instants import flow_instant
+from flows.recipes import FITS, Material
 from flows.recommend import publish_recommendations
 from flows.redemptions import judge_redemptions, read_facts, with_redemptions
 from flows.settings import Settings, Train, load_settings, window
 from flows.workspace import Workspace, open_workspace, read_table, table_digest
 from recsys.artifact import ArtifactError
-from recsys.baselines import fit_frequency, fit_popularity
 from recsys.evaluation import Scorer, evaluate, hold_out, split_metric, translated
 from recsys.interactions import InteractionMatrix, build_matrix
-from recsys.models import ModelError, Recommender, fit_als, fit_blend
+from recsys.models import ModelError, Recommender
 from recsys.tables import InputError
 
 log = logging.getLogger("larisma")
 
-# Simplest first: of equals, the simpler one serves.
-FITS: dict[str, Callable[[csr_matrix, Train], Recommender]] = {
-    "popularity": lambda matrix, train: fit_popularity(matrix),
-    "frequency": lambda matrix, train: fit_frequency(matrix),
-    "als": lambda matrix, train: fit_als(matrix, factors=train.factors, seed=train.seed),
-    "blend": lambda matrix, train: fit_blend(matrix, factors=train.factors, seed=train.seed),
-}
 SERVING = "serving"  # the name of the model that serves, among those it is compared to
 LEAST_CUSTOMERS = 20  # known before the cut who bought after it; fewer say nothing about which model is best
 LEAST_ITEMS = 10
@@ -48,7 +39,7 @@ LEAST_ITEMS = 10
 class Trial:
     """Every kind of model fitted at the cut, and how each ranked what was bought in [cut, as_of)."""
 
-    matrix: InteractionMatrix
+    material: Material
     models: dict[str, Recommender]
     evaluation: dict[str, Any]
     serving: Champion | None
@@ -72,7 +63,8 @@ def train_models(workspace: Workspace, settings: Settings, as_of: datetime) -> d
     matrix = _matrix(purchases, as_of, settings.train)
     check_against_serving(matrix, trial.serving)
     check_evaluation(trial.evaluation, SERVING, trial.serving, settings.train.metric, settings.train.tolerance)
-    model = _fit(champion, matrix.matrix, settings.train)
+    material = replace(trial.material, matrix=matrix, as_of=as_of, earlier=trial.material)
+    model = _fit(champion, material)
     rows = [row for row in trial.evaluation["rows"] if (row["model"], row["slice"]) == (champion, "all")]
     manifest = {
         "champion": champion,
@@ -90,17 +82,18 @@ def train_models(workspace: Workspace, settings: Settings, as_of: datetime) -> d
         "code": version("larisma"),
     }
     log.info("publishing")
-    published = publish_champion(workspace, manifest, (model, matrix), (trial.models[champion], trial.matrix))
+    published = publish_champion(workspace, manifest, (model, matrix), (trial.models[champion], trial.material.matrix))
     return {"id": published.id, **manifest}
 
 
-def evaluate_models(workspace: Workspace, settings: Settings, as_of: datetime) -> dict[str, Any]:
+def evaluate_models(workspace: Workspace, settings: Settings, as_of: datetime | None) -> dict[str, Any]:
     """How every model, and the one that serves, would have ranked the last window before as_of; changes nothing.
 
+    as_of: None for just after the newest purchase, so that a window of purchases that are known is always judged.
     Returns what recsys.evaluation.evaluate does; where past offers and their redemptions are known, with rows of how
     well these were ranked as well, see flows.redemptions. Raises InputError if there is too little to judge by.
     """
-    as_of = _whole_seconds(as_of)
+    as_of = _whole_seconds(as_of or _after_newest(workspace))
     evaluation = _try(workspace, settings, read_table(workspace, "purchases", as_of=as_of), as_of).evaluation
     log.info("judging past offers by who redeemed them")
     return with_redemptions(evaluation, judge_redemptions(read_facts(workspace, as_of), settings.train.seed))
@@ -122,7 +115,9 @@ def _try(workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: d
             f"purchases: {len(held_out.rows)} customers known before {cut.isoformat()} bought again by "
             f"{as_of.isoformat()}, too few to judge by (at least {LEAST_CUSTOMERS}); lengthen train.window_days"
         )
-    models = {name: _fit(name, matrix.matrix, settings.train) for name in FITS}
+    items = read_table(workspace, "items", columns=["item_id", "category"])
+    material = Material(matrix, purchases, items, cut, window(settings) / timedelta(days=1), settings.train)
+    models = {name: _fit(name, material) for name in FITS}
     scorers: dict[str, Scorer] = {name: model.scores for name, model in models.items()}
     serving, note = _serving(workspace, cut, as_of)
     if serving:
@@ -130,7 +125,7 @@ def _try(workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: d
     log.info("judging by %d customers", len(held_out.rows))
     seed, metric = settings.train.seed, settings.train.metric
     evaluation = evaluate(scorers, held_out, seed=seed, metric=metric, contenders=list(FITS))
-    return Trial(matrix, models, evaluation, serving, note)
+    return Trial(material, models, evaluation, serving, note)
 
 
 def _matrix(purchases: pa.Table, as_of: datetime, train: Train) -> InteractionMatrix:
@@ -141,10 +136,10 @@ def _matrix(purchases: pa.Table, as_of: datetime, train: Train) -> InteractionMa
     return matrix
 
 
-def _fit(name: str, matrix: csr_matrix, train: Train) -> Recommender:
+def _fit(name: str, material: Material) -> Recommender:
     log.info("fitting %s", name)
     try:
-        model = FITS[name](matrix, train)
+        model = FITS[name](material)
     except ModelError as error:
         raise RefusedModel(f"{name} cannot be fitted", str(error)) from error
     check_model(model)
@@ -176,6 +171,11 @@ def _require_purchases(purchases: pa.Table, cut: datetime, as_of: datetime, trai
             f"purchases: they run from {first.isoformat()} to {last.isoformat()}, which does not reach both sides of "
             f"{cut.isoformat()}, {train.window_days} days before {as_of.isoformat()}; choose another as-of instant"
         )
+
+
+def _after_newest(workspace: Workspace) -> datetime:
+    newest = pc.max(read_table(workspace, "purchases", columns=["occurred_at"])["occurred_at"]).as_py()
+    return newest + timedelta(seconds=1) if newest else datetime.fromtimestamp(0, UTC)
 
 
 def _whole_seconds(as_of: datetime) -> datetime:

@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.blend import blend_model
 from recsys.interactions import InteractionMatrix
-from recsys.models import Recommender, from_arrays
+from recsys.models import Recommender, linear_model
+from recsys.neighbours import NeighbourModel
 from recsys.tables import InputError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 
@@ -88,6 +90,15 @@ def load(folder: Path) -> Artifact:
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ArtifactError(f"{folder}: not a model that this version can read ({error}); train again") from error
     return Artifact(model, matrix, manifest["about"], manifest["digest"])
+
+
+def from_arrays(name: str, arrays: Mapping[str, NDArray]) -> Recommender:
+    """The model of this kind that gave these arrays. Raises TypeError if they are not its own."""
+    if name == "blend":
+        return blend_model(name, arrays)
+    if name in ("bm25", "cosine"):
+        return NeighbourModel(name=name, **arrays)
+    return linear_model(name, arrays)
 
 
 def not_finite(model: Recommender) -> list[str]:

@@ -1,21 +1,30 @@
-"""The Recommender protocol, and the one form all our models share: M = personal + weight · U · Vᵀ + popularity.
+"""The Recommender protocol, and the form most models share: M = personal + weight · U · Vᵀ + popularity.
 
 Because M is linear, a scope's score is M·S for a 0/1 matrix S [items × scopes], and no row of M need ever be whole.
-Collaborative filtering is alternating least squares (Hu, Koren and Volinsky 2008) as implicit computes it.
+Alternating least squares (Hu, Koren and Volinsky 2008), Bayesian personalized ranking (Rendle and others 2009) and the
+similarity of items are computed by implicit.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
+from implicit.cpu.bpr import BayesianPersonalizedRanking
+from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
 from implicit.recommender_base import ModelFitError
+from implicit.utils import ParameterWarning
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
+
+from recsys import topk
+from recsys.half_step import customer_factors
+from recsys.neighbours import NeighbourModel, largest
 
 Rows = NDArray[np.integer]
 Floats = NDArray[np.float32]
@@ -23,6 +32,7 @@ Floats = NDArray[np.float32]
 # A little popularity in every personal score: it orders what the history says nothing about, hardly overrules what it
 # says, and gives customers without history the popular items.
 POPULARITY_SHARE = np.float32(0.03)
+COLD_ITERATIONS, WARM_ITERATIONS = 15, 2  # of alternating least squares, from scratch and from the factors of before
 
 
 class ModelError(RuntimeError):
@@ -46,13 +56,16 @@ class Recommender(Protocol):
         """Scores [rows × scopes]: the sum of the scores of a scope's items, given scopes [items × scopes] of 0/1."""
 
     def contributions(self, row: int, items: Rows) -> tuple[Rows, Floats]:
-        """(past item rows, their share [past × items] of this customer's scores of the items)."""
+        """(past item rows, their share [past × items] of this customer's scores of the items).
+
+        What is not of any past purchase, such as popularity, is in no share; all are 0 where a model cannot tell.
+        """
 
     def explain(self, row: int, item: int) -> list[tuple[int, float]]:
         """(past item row, contribution to the score), largest first; empty where the score is popularity alone."""
 
     def arrays(self) -> dict[str, NDArray]:
-        """All that `from_arrays` needs to restore the model, without pickle."""
+        """All that recsys.artifact needs to restore the model, without pickle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +110,19 @@ class LinearModel:
             out += (history @ scopes).toarray()
         return out
 
+    def top(self, rows: Rows, n: int, columns: Rows | None = None, *, without: csr_matrix | None = None) -> topk.Top:
+        """As recsys.scoring.best_items, without ever holding all scores."""
+        rows, history, factors = self._parts(rows)
+        exclude = without is not None
+        cells = without if without is not None else history
+        return topk.top(self._catalogue(columns), factors, n, history=cells, rows=rows, exclude=exclude)
+
+    def top_in_scopes(self, rows: Rows, scopes: csr_matrix, n: int) -> topk.Top:
+        """The n best items of every scope, given scopes [items × scopes] of 0/1: see recsys.topk.top_in_scopes."""
+        rows, history, factors = self._parts(rows)
+        used = np.flatnonzero(np.diff(scopes.tocsr().indptr))
+        return topk.top_in_scopes(self._catalogue(used), factors, scopes, n, history=history, rows=rows)
+
     def contributions(self, row: int, items: Rows) -> tuple[Rows, Floats]:
         if row < 0:
             return np.zeros(0, np.int32), np.zeros((0, len(items)), np.float32)
@@ -106,13 +132,12 @@ class LinearModel:
         if len(self.personal):
             share += self.personal[span, None] * (past[:, None] == items)
         if len(self.confidence):
-            share += self.factor_weight * self._factor_shares(past, self.confidence[span], items)
+            of_factors = factor_shares(self.item_factors, self._gram, past, self.confidence[span], items)
+            share += self.factor_weight * of_factors
         return past, share
 
     def explain(self, row: int, item: int) -> list[tuple[int, float]]:
-        past, share = self.contributions(row, np.array([item]))
-        order = np.lexsort((past, -share[:, 0]))
-        return [(int(past[k]), float(share[k, 0])) for k in order if share[k, 0] > 0]
+        return largest(*self.contributions(row, np.array([item])))
 
     def arrays(self) -> dict[str, NDArray]:
         return {field: np.asarray(getattr(self, field)) for field in self.__dataclass_fields__ if field != "name"}
@@ -127,6 +152,21 @@ class LinearModel:
         Y = self.item_factors
         return Y.T @ Y + np.float32(self.regularization) * np.eye(Y.shape[1], dtype=np.float32)
 
+    @cached_property
+    def _reach(self) -> float:
+        """A typical norm of the customers' weighted factors."""
+        return abs(self.factor_weight) * float(np.sqrt(np.square(self.customer_factors).sum(axis=1).mean()))
+
+    def _catalogue(self, columns: Rows | None) -> topk.Catalogue:
+        return topk.arranged(self.item_factors, self.popularity, columns, reach=self._reach)
+
+    def _parts(self, rows: Rows) -> tuple[Rows, csr_matrix, Floats]:
+        """The rows, what is added to their scores, and their weighted factors."""
+        rows = np.asarray(rows)
+        weight = np.where(rows >= 0, self.factor_weight, 0).astype(np.float32)[:, None]
+        factors = self.customer_factors[np.maximum(rows, 0)] * weight
+        return rows, self._history if len(self.personal) else topk.NO_HISTORY, factors
+
     def _of(self, rows: Rows) -> tuple[csr_matrix | None, Floats]:
         """Personal weights (None where unused) and weighted factors of the rows, all zero for row -1."""
         known = np.asarray(rows) >= 0
@@ -137,14 +177,18 @@ class LinearModel:
         history = self._history[rows]
         return (history if known.all() else history.multiply(known[:, None]).tocsr()), factors
 
-    def _factor_shares(self, past: Rows, confidence: Floats, items: Rows) -> Floats:
-        """Shares [past × items] of u·y = Σ c_k y_k (YᵀCY + λI)⁻¹ y: section 5 of Hu, Koren and Volinsky."""
-        Y = self.item_factors[past]
-        A = self._gram + (Y.T * (confidence - 1)) @ Y
-        return confidence[:, None] * (Y @ cho_solve(cho_factor(A), self.item_factors[items].T))
+
+def factor_shares(item_factors: Floats, gram: Floats, past: Rows, confidence: Floats, items: Rows) -> Floats:
+    """Shares [past × items] of u·y = Σ c_k y_k (YᵀCY + λI)⁻¹ y: section 5 of Hu, Koren and Volinsky.
+
+    gram: YᵀY + λI. past, confidence: the item rows that the customer bought, and with which weights.
+    """
+    Y = item_factors[past]
+    A = gram + (Y.T * (confidence - 1)) @ Y
+    return confidence[:, None] * (Y @ cho_solve(cho_factor(A), item_factors[items].T))
 
 
-def from_arrays(name: str, arrays: Mapping[str, NDArray]) -> LinearModel:
+def linear_model(name: str, arrays: Mapping[str, NDArray]) -> LinearModel:
     """The model that gave these arrays."""
     scalars = ("factor_weight", "regularization")
     parts: dict[str, Any] = {key: float(part) if key in scalars else part for key, part in arrays.items()}
@@ -157,7 +201,9 @@ def fit_als(
     factors: int = 64,
     alpha: float = 5.0,
     shrinkage: float = 0.4,
-    iterations: int = 15,
+    iterations: int | None = None,
+    start: tuple[Floats, Floats] | None = None,
+    sample: int = 0,
     seed: int = 0,
     threads: int = 0,
 ) -> LinearModel:
@@ -165,28 +211,46 @@ def fit_als(
 
     The regularization is shrinkage × the geometric mean of items per customer and customers per item, so that one
     setting serves a small shop and a large one. Bitwise reproducible for a seed, whatever the threads (0: all cores).
-    Raises ModelError if the matrix cannot be fitted, or the factors are not finite.
+    start: (customer factors, item factors) [customers × f], [items × f] to start from, such as those of the night
+    before, 0 where there are none; two iterations then do what takes fifteen from scratch.
+    sample: the item factors are fitted on so many customers, then all are folded in and the items once put right by
+    all; 0: on all of them. Raises ModelError if the matrix cannot be fitted, or the factors are not finite.
     """
     matrix = checked(matrix)
-    per_customer, per_item = matrix.getnnz(axis=1), matrix.getnnz(axis=0)
-    regularization = shrinkage * float(np.sqrt(per_customer[per_customer > 0].mean() * per_item[per_item > 0].mean()))
     confidence = csr_matrix((np.float32(alpha) * np.log1p(matrix.data), matrix.indices, matrix.indptr), matrix.shape)
+    regularization = shrinkage * _typical_count(matrix)
+    f = min(factors, *matrix.shape)
+    active = np.flatnonzero(np.diff(matrix.indptr))
+    chosen = None
+    if 0 < sample < len(active):
+        chosen = np.sort(np.random.default_rng(seed).choice(active, sample, replace=False))
+    some = confidence if chosen is None else confidence[chosen]
     als = AlternatingLeastSquares(
-        factors=min(factors, *matrix.shape),
+        factors=f,
         alpha=1.0,  # already in the confidence
-        regularization=regularization,
-        iterations=iterations,
+        regularization=regularization if chosen is None else shrinkage * _typical_count(some),
+        iterations=iterations or (COLD_ITERATIONS if start is None else WARM_ITERATIONS),
         num_threads=threads,
         random_state=seed,
     )
+    if start is not None:
+        of_customers, of_items = start
+        als.user_factors, als.item_factors = (
+            of_customers[slice(None) if chosen is None else chosen].copy(),
+            of_items.copy(),
+        )
     with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
         try:
-            als.fit(confidence, show_progress=False)
+            als.fit(some, show_progress=False)
         except ModelFitError as error:
             raise ModelError(f"collaborative filtering did not converge: {error}") from error
         # One exact half-step, so that the contributions of past purchases add up to the score.
-        customer_factors = als.recalculate_user(np.arange(matrix.shape[0]), confidence)
-    if not (np.isfinite(customer_factors).all() and np.isfinite(als.item_factors).all()):
+        of_customers = customer_factors(confidence, als.item_factors, regularization, threads=threads)
+        if chosen is not None:
+            by_item = confidence.T.tocsr()
+            als.solver(by_item, als.item_factors, of_customers, regularization, num_threads=threads)
+            of_customers = customer_factors(confidence, als.item_factors, regularization, threads=threads)
+    if not (np.isfinite(of_customers).all() and np.isfinite(als.item_factors).all()):
         raise ModelError("collaborative filtering gave factors that are not finite; the last good model stays")
     return LinearModel(
         name="als",
@@ -194,23 +258,102 @@ def fit_als(
         indices=matrix.indices,
         personal=np.zeros(0, np.float32),
         confidence=confidence.data,
-        customer_factors=customer_factors,
+        customer_factors=of_customers,
         item_factors=als.item_factors,
         popularity=POPULARITY_SHARE * popularity(matrix),
         regularization=regularization,
     )
 
 
-def fit_blend(
-    matrix: csr_matrix, *, factor_weight: float = 1.0, factors: int = 64, seed: int = 0, threads: int = 0
-) -> LinearModel:
-    """Personal frequency plus factor_weight × collaborative filtering. Raises ModelError.
+def _typical_count(matrix: csr_matrix) -> float:
+    """The geometric mean of the items per customer and the customers per item, of those that have any."""
+    per_customer, per_item = matrix.getnnz(axis=1), matrix.getnnz(axis=0)
+    return float(np.sqrt(per_customer[per_customer > 0].mean() * per_item[per_item > 0].mean()))
+
+
+def fit_hybrid(als: LinearModel, matrix: csr_matrix, *, factor_weight: float = 1.0) -> LinearModel:
+    """Personal frequency plus factor_weight × collaborative filtering, which was fitted on the same matrix.
 
     Both are on the scale of orders: the matrix counts them, decayed, and the factors estimate 0 to about 1 for whether
     there will be one. On the Complete Journey year NDCG@10 peaks, flatly, at weights of 1 to 2.
     """
-    als = fit_als(matrix, factors=factors, seed=seed, threads=threads)
-    return replace(als, name="blend", personal=checked(matrix).data, factor_weight=factor_weight)
+    return replace(als, name="hybrid", personal=checked(matrix).data, factor_weight=factor_weight)
+
+
+def fit_bpr(
+    matrix: csr_matrix, *, factors: int = 64, iterations: int = 60, learning_rate: float = 0.05, seed: int = 0
+) -> LinearModel:
+    """Collaborative filtering that learns which of two items a customer prefers, from who bought what at all.
+
+    One thread, as its updates are the same only in one order. It cannot say which purchase a score comes from.
+    Raises ModelError if the matrix cannot be fitted, or the factors are not finite.
+    """
+    matrix = checked(matrix)
+    bpr = BayesianPersonalizedRanking(
+        factors=min(factors, *matrix.shape),
+        learning_rate=learning_rate,
+        regularization=0.01,
+        iterations=iterations,
+        num_threads=1,
+        random_state=seed,
+    )
+    with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
+        try:
+            bpr.fit(matrix, show_progress=False)
+        except ModelFitError as error:
+            raise ModelError(f"personalized ranking did not converge: {error}") from error
+    if not (np.isfinite(bpr.user_factors).all() and np.isfinite(bpr.item_factors).all()):
+        raise ModelError("personalized ranking gave factors that are not finite; the last good model stays")
+    bought = matrix.getnnz(axis=1) > 0
+    return LinearModel(
+        name="bpr",
+        indptr=matrix.indptr,
+        indices=matrix.indices,
+        personal=np.zeros(0, np.float32),
+        confidence=np.zeros(0, np.float32),
+        customer_factors=bpr.user_factors * bought[:, None].astype(np.float32),
+        item_factors=bpr.item_factors,
+        popularity=POPULARITY_SHARE * popularity(matrix),
+    )
+
+
+def fit_neighbours(
+    matrix: csr_matrix, kind: Literal["bm25", "cosine"], *, neighbours: int = 50, threads: int = 0
+) -> NeighbourModel:
+    """What is bought by the same customers as what a customer bought, of late above all. Raises ModelError."""
+    matrix = checked(matrix)
+    similar = similar_items(matrix, kind, neighbours=neighbours, threads=threads)
+    return NeighbourModel(
+        name=kind,
+        indptr=matrix.indptr,
+        indices=matrix.indices,
+        history=np.log1p(matrix.data),
+        similar_indptr=similar.indptr,
+        similar_indices=similar.indices,
+        similar_data=similar.data,
+        popularity=POPULARITY_SHARE * popularity(matrix),
+    )
+
+
+def similar_items(
+    matrix: csr_matrix, kind: Literal["bm25", "cosine"] = "bm25", *, neighbours: int = 50, threads: int = 0
+) -> csr_matrix:
+    """CSR float32 [items × items]: for each item, as a column, the items nearest to it, never itself.
+
+    Weights are such that their mean is 1 / neighbours. Ties are broken as implicit does, the same way every time.
+    """
+    measure = (BM25Recommender if kind == "bm25" else CosineRecommender)(K=neighbours + 1, num_threads=threads)
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParameterWarning)  # of a conversion that implicit itself makes necessary
+        measure.fit(csr_matrix(matrix, dtype=np.float64), show_progress=False)
+    nearest = measure.similarity.tocoo()
+    other = (nearest.row != nearest.col) & (nearest.data > 0)
+    cells = (nearest.data[other].astype(np.float32), (nearest.col[other], nearest.row[other]))
+    similar = csr_matrix(cells, shape=nearest.shape)
+    similar.sort_indices()
+    if similar.nnz:
+        similar.data /= similar.data.mean() * np.float32(neighbours)
+    return similar
 
 
 def checked(matrix: csr_matrix) -> csr_matrix:

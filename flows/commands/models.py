@@ -28,13 +28,16 @@ def train(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = False)
 
 
 def evaluate(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Every model on purchases held out in time, with 95% intervals; changes nothing."""
+    """Every model on purchases held out in time, with 95% intervals; changes nothing.
+
+    Without --as-of, the last window of the purchases known is held out.
+    """
     from flows import views
     from flows.train import evaluate_models
 
     place, settings = opened(workspace)
     with at_work("evaluate", as_json):
-        result = evaluate_models(place, settings, instant(as_of, settings.timezone))
+        result = evaluate_models(place, settings, instant(as_of, settings.timezone) if as_of else None)
     if as_json:
         return console.print_json(result)
     views.show_evaluation(result)

@@ -14,6 +14,7 @@ from flows.settings import Settings, Train
 from flows.train import FITS, RefusedModel, describe, evaluate_models, train_models
 from flows.workspace import RunError, Workspace, folder_digest, publish_catalog, write_parquet
 from recsys.artifact import ArtifactError
+from recsys.baselines import fit_popularity
 from recsys.evaluation import mean_of, purchases_between
 from recsys.synthetic import taste_groups
 from recsys.tables import InputError
@@ -101,7 +102,7 @@ def test_a_model_worse_than_what_serves_is_refused(workspace, monkeypatch):
     train_models(workspace, SETTINGS, AS_OF)
     before = state(workspace)
     for name in FITS:
-        monkeypatch.setitem(FITS, name, lambda matrix, train: flows.train.fit_popularity(matrix))
+        monkeypatch.setitem(FITS, name, lambda material: fit_popularity(material.matrix.matrix))
     with pytest.raises(RefusedModel, match=r"worse than what serves: ndcg@10 .* of 20171001t000000z-") as refused:
         train_models(workspace, SETTINGS, AS_OF + timedelta(days=1))
     assert refused.value.check == "worse than what serves"
@@ -111,7 +112,7 @@ def test_a_model_worse_than_what_serves_is_refused(workspace, monkeypatch):
 def test_a_model_a_little_worse_is_within_the_tolerance(workspace, monkeypatch):
     train_models(workspace, SETTINGS, AS_OF)
     for name in FITS:
-        monkeypatch.setitem(FITS, name, lambda matrix, train: flows.train.fit_popularity(matrix))
+        monkeypatch.setitem(FITS, name, lambda material: fit_popularity(material.matrix.matrix))
     summary = train_models(workspace, with_train(tolerance=1.0), AS_OF + timedelta(days=1))
     assert load_champion(workspace).id == summary["id"]
 
@@ -121,8 +122,8 @@ def test_a_model_with_nan_is_refused(workspace, monkeypatch, at):
     champion = train_models(workspace, SETTINGS, AS_OF)["champion"]
     before, fit, fitted = state(workspace), FITS[champion], []
 
-    def sick(matrix, train):
-        model = fit(matrix, train)
+    def sick(material):
+        model = fit(material)
         fitted.append(model)
         if len(fitted) == ["the cut", "as of"].index(at) + 1:
             model.popularity[0] = np.nan
@@ -135,7 +136,7 @@ def test_a_model_with_nan_is_refused(workspace, monkeypatch, at):
 
 
 def test_a_model_that_cannot_be_fitted_is_refused(workspace, monkeypatch):
-    def diverges(matrix, train):
+    def diverges(material):
         raise flows.train.ModelError("factors that are not finite")
 
     monkeypatch.setitem(FITS, "als", diverges)

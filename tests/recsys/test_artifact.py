@@ -9,7 +9,7 @@ from recsys import artifact
 from recsys.artifact import ArtifactError, load, not_finite, save
 from recsys.baselines import fit_frequency, fit_popularity
 from recsys.interactions import build_matrix
-from recsys.models import fit_als, fit_blend
+from recsys.models import fit_als, fit_hybrid
 from recsys.synthetic import taste_groups
 from recsys.tables import InputError
 
@@ -18,7 +18,7 @@ FITS = {
     "popularity": fit_popularity,
     "frequency": fit_frequency,
     "als": lambda matrix: fit_als(matrix, factors=4),
-    "blend": lambda matrix: fit_blend(matrix, factors=4),
+    "hybrid": lambda matrix: fit_hybrid(fit_als(matrix, factors=4), matrix),
 }
 
 
@@ -29,7 +29,7 @@ def matrix():
 
 @pytest.fixture
 def saved(matrix, tmp_path):
-    save(tmp_path, FITS["blend"](matrix.matrix), matrix, {"part": "serving"})
+    save(tmp_path, FITS["hybrid"](matrix.matrix), matrix, {"part": "serving"})
     return tmp_path
 
 
@@ -56,7 +56,7 @@ def test_the_matrix_and_its_ids_come_back_as_they_were(matrix, saved):
 
 
 def test_saving_twice_gives_the_same_bytes(matrix, tmp_path):
-    model = FITS["blend"](matrix.matrix)
+    model = FITS["hybrid"](matrix.matrix)
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
@@ -127,8 +127,8 @@ def test_a_manifest_cannot_name_files_elsewhere(saved):
 
 
 def test_another_format_is_refused(saved):
-    forge(saved, lambda manifest: manifest.update(format=2))
-    with pytest.raises(ArtifactError, match="format 2, this version reads 1"):
+    forge(saved, lambda manifest: manifest.update(format=99))
+    with pytest.raises(ArtifactError, match="format 99, this version reads 2"):
         load(saved)
 
 
@@ -144,7 +144,7 @@ def test_a_damaged_model_is_wrong_input():
 
 
 def test_arrays_that_are_not_finite_are_named(matrix):
-    model = FITS["blend"](matrix.matrix)
+    model = FITS["hybrid"](matrix.matrix)
     assert not_finite(model) == []
     model.item_factors[1, 1] = np.nan
     model.popularity[0] = np.inf
