@@ -33,6 +33,7 @@ for command in (
     models.evaluate,
     models.recommend,
     models.score,
+    runs.forecast,
     runs.decide,
     runs.explain,
     runs.preview,

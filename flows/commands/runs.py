@@ -82,6 +82,26 @@ def _decide_date(workspace: Path, date: str, as_of: str | None, hindsight: bool,
     )
 
 
+def forecast(
+    campaign: str, workspace: Folder = HERE, as_of: AsOf = None, language: Language = None, as_json: AsJson = False
+) -> None:
+    """What a campaign would do if it were decided now, and with half to twice its budget; nothing is sent."""
+    place, settings = opened(workspace)
+    at = instant(as_of, settings.timezone)
+    from flows import views
+    from flows.forecast import forecast_campaign
+
+    with console.progress(f"forecast {campaign}", quiet=as_json or not console.err.is_terminal):
+        found = forecast_campaign(place, settings, campaign, at, spoken(language, settings))
+    if as_json:
+        return console.print_json(found)
+    views.show_forecast(found)
+    console.finish(
+        f"wrote {', '.join(found['wrote'])}; no run, no messages",
+        [f"open {found['wrote'][0]} in a browser", f"larisma decide {campaign} --workspace {workspace}"],
+    )
+
+
 def explain(
     campaign: str, customer: str, workspace: Folder = HERE, language: Language = None, as_json: AsJson = False
 ) -> None:
