@@ -4,7 +4,7 @@ export OPENBLAS_NUM_THREADS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint lock reference clean
 
 demo: .venv/installed
 	$(BIN)/larisma demo
@@ -30,3 +30,8 @@ lock:
 
 clean:
 	rm -rf .venv larisma-demo
+
+# The pages made from the code: every key of a campaign file, and the JSON Schema for editors.
+reference: .venv/installed
+	$(BIN)/python -c "from campaigns.reference import reference_page; print(reference_page(), end='')" > docs/campaign-reference.md
+	$(BIN)/larisma campaign schema --print > docs/campaign.schema.json

@@ -47,9 +47,12 @@ class Phase(Part):
     """A part of a longer season, with days and hours of its own; offers and words may belong to some phases only."""
 
     id: Slug
+    """A name of its own: offers and words call the phase by it."""
     occasion: Occasion | None = None
     """Counts from this occasion instead of the schedule's."""
-    days: Annotated[tuple[Shift, ...], BeforeValidator(_listed), Field(min_length=1)] = (0,)
+    days: Annotated[
+        tuple[Shift, ...], BeforeValidator(_listed, json_schema_input_type=int | tuple[int, ...]), Field(min_length=1)
+    ] = (0,)
     """Shift from the occasion in days, or a list of shifts: it is sent on each of them."""
     time: Time | None = None
     """Local time of sending, HH:MM; the schedule's if not given."""
@@ -62,7 +65,7 @@ class Phase(Part):
 
 
 class Schedule(Part):
-    """When a campaign fires. calendar.py turns it into instants."""
+    """When a campaign fires: an occasion, and a time of day counted from it."""
 
     occasion: Occasion
     """harbolnas: 12 December. double_day: 9.9, 10.10 … of `month`, of each month if none is given. ramadan: the first

@@ -113,7 +113,9 @@ class Wording(Part):
     intro: Template = ""
     """A sentence or two under the heading."""
     push_title: Template = ""
+    """A push's first line."""
     push_body: Template = ""
+    """What follows; the offer's terms are added to it."""
 
 
 class Content(Wording):
@@ -143,6 +145,7 @@ class Campaign(Part):
     name: Words
     """As reports and lists call it."""
     schedule: Schedule
+    """When it is sent."""
     window_days: Days
     """So many days from the decision count as the offers' window of purchase; also the window of the propensity."""
     purpose: Literal["promotion", "greeting", "service"] = "promotion"
@@ -151,7 +154,9 @@ class Campaign(Part):
     audience: Predicate | None = None
     """SQL predicate over the customers' columns: who is addressed; null is everybody."""
     control: Control = Control()
+    """Who is kept out, so that the effect can be measured."""
     channels: Annotated[Mapping[ChannelName, Channel], Field(min_length=1)]
+    """email and push, or one of them; a person gets one message of an occurrence."""
     budgets: Mapping[Slug, Rupiah] = {}
     """Funder → the most that it spends on an occurrence, in rupiah."""
     budget_confidence: Confidence = 0.5
