@@ -39,14 +39,14 @@ class Outcome:
 
     chosen.costs: of the campaign's own funders. by_price: bool [pairs], what the prices alone would have chosen,
     whatever is left of the limits: alike in both arms. rival: [people], for who gets no message because of another one,
-    the campaign that it is of; else None.
+    the number of the campaign that it is of; else −1.
     """
 
     arm: Arm
     candidates: Candidates  # with the groups of all limits
     chosen: Chosen
     by_price: NDArray[np.bool_]
-    rival: NDArray[np.object_]
+    rival: NDArray[np.int64]
 
     @property
     def people(self) -> pa.Table:
@@ -95,6 +95,7 @@ class Together:
     runs whose prices were started from; tried: whether there were any. most: of messages to a customer on a day.
     """
 
+    campaigns: tuple[str, ...]
     certificate: Certificate
     first_come: float
     funds: tuple[str, ...]
@@ -160,6 +161,7 @@ def choose(
     used = np.sum([part.used.budgets for part in found.parts], axis=0)[own_total:].astype(np.float64)
     used_limits = np.sum([used_of_rows(choice)[len(choice.plan.rows) :] for choice in choices], axis=0)
     return choices, Together(
+        tuple(plan.campaign.id for plan in plans),
         found.certificate,
         float(sum(free)),
         funds,
@@ -282,14 +284,14 @@ def chosen_for(
         arms[0],
         chosen,
         by_price(arms[0], of_rows(rules[0].chosen, kept[0])),
-        rivals(k, plans, solved, left, left.treatment[k], rules[0].wanted & ~addressed),
+        rivals(k, solved, left, left.treatment[k], rules[0].wanted & ~addressed),
     )
     controls = Outcome(
         plan.control,
         arms[1],
         ghosts,
         by_price(arms[1], ghosts),
-        rivals(k, plans, solved, left, left.control[k], rules[1].wanted & ~kept[1]),
+        rivals(k, solved, left, left.control[k], rules[1].wanted & ~kept[1]),
     )
     return Choice(
         plan,
@@ -327,25 +329,22 @@ def by_price(pairs: Candidates, chosen: Chosen) -> NDArray[np.bool_]:
 
 def rivals(
     k: int,
-    plans: Sequence[Plan],
     solved: Solved,
     left: Left,
     person: NDArray[np.int64],
     wanted: NDArray[np.bool_],
-) -> NDArray[np.object_]:
-    """Of those whom the prices alone would have sent a message, but for the most that a person gets: the campaign that
-    writes to them instead."""
+) -> NDArray[np.int64]:
+    """Of those whom the prices alone would have sent a message, but for the most that a person gets: the number of the
+    campaign that writes to them instead; else −1."""
     sent = np.zeros(len(left.messages), np.int64)
-    writer = np.full(len(left.messages), None, object)
+    writer = np.full(len(left.messages), -1, np.int64)
     for number, solution in enumerate(solved.night.parts):
         rows = left.treatment[number][np.unique(solution.chosen.customer)]
         sent[rows] += 1
         if number != k:
-            writer[rows] = plans[number].campaign.id
+            writer[rows] = number
     full = wanted & (sent[person] >= left.messages[person])
-    found = np.full(len(person), None, object)
-    found[full] = writer[person][full]
-    return found
+    return np.where(full, writer[person], -1)
 
 
 def worth_sending(pairs: Candidates, offers: Offers, limits: Limits) -> NDArray[np.bool_]:

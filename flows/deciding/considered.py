@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaigns.allocation import SENT, Candidates, Limits, Offers, Reason, losing_reasons
+from campaigns.allocation import Candidates, Limits, Offers, Reason, losing_reasons
 from campaigns.tables import CHANNELS
 from campaigns.value import pair_value, purchase_probability, written_value
 from flows.deciding.choice import Choice, Outcome, Together, used_of_rows
 
 CHOSEN = "chosen"
 BEATEN = "beaten by "
-LIMIT, NIGHT_LIMIT, MESSAGE = "limit of ", "night limit of ", "message of "
+LIMIT, NIGHT_LIMIT, GUARANTEE, MESSAGE = "limit of ", "night limit of ", "guarantee of ", "message of "
 
 CONSIDERED = pa.schema(
     [
@@ -39,26 +39,22 @@ def considered_table(choice: Choice, together: Together) -> pa.Table:
 def _arm_considered(choice: Choice, together: Together, outcome: Outcome) -> pa.Table:
     pairs, solution = outcome.candidates, choice.solution
     own, rows = len(choice.funders), len(choice.plan.rows)
-    used, of_rows = None, None
+    used = None
     if outcome is choice.treatment:  # no limit stops a ghost
         budgets = np.concatenate([solution.used.budgets[:own], together.used_budgets])
-        used = replace(solution.used, budgets=budgets)
         of_rows = np.concatenate([used_of_rows(choice)[:rows], together.used_limits])
-    found = losing_reasons(pairs, choice.offers, choice.limits, outcome.chosen, solution.prices, used)
+        used = replace(solution.used, budgets=budgets, further=of_rows)
+    found = losing_reasons(
+        pairs,
+        choice.offers,
+        choice.limits,
+        outcome.chosen,
+        solution.prices,
+        used,
+        further=choice.further,
+        rival=outcome.rival,
+    )
     person = np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr))
-    names = reason_names(choice, together, found.reason, found.detail)
-    price = found.price.copy()
-    stopped, toll = stopped_by_rows(choice, pairs, of_rows)
-    better = np.isin(found.reason, (Reason.BEATEN, Reason.QUOTA, Reason.BUDGET, Reason.CHANNEL)) & (stopped >= 0)
-    better &= toll >= price
-    row_names = [LIMIT + row.name for row in choice.plan.rows] + [NIGHT_LIMIT + row.name for row in together.limits]
-    for r in np.unique(stopped[better]).tolist():
-        names[better & (stopped == r)] = row_names[r]
-    price[better] = toll[better]
-    rival = outcome.rival[person]
-    crowded = (found.reason == Reason.CHANNEL) & ~better & np.array([name is not None for name in rival], np.bool_)
-    names[crowded] = MESSAGE + rival[crowded]
-    price[crowded] = 0.0
     people = outcome.people.take(person)
     columns = [
         people["customer_id"],
@@ -66,8 +62,8 @@ def _arm_considered(choice: Choice, together: Together, outcome: Outcome) -> pa.
         pa.array(np.array([offer.id for offer in choice.plan.campaign.offers], object)[pairs.offer], pa.string()),
         pa.array(outcome.propensity[person, pairs.offer]),
         pa.array(written_value(best_value(pairs, choice.offers, choice.limits))),
-        pa.array(names, pa.string()),
-        pa.array(written_value(price)),
+        pa.array(reason_names(choice, together, found.reason, found.detail), pa.string()),
+        pa.array(written_value(found.price)),
         pa.array(outcome.by_price),
     ]
     return pa.table(columns, schema=CONSIDERED)
@@ -99,43 +95,17 @@ def reason_name(choice: Choice, together: Together, reason: Reason, detail: int)
             return f"night budget of {together.funds[detail - own]}"
         case Reason.CHANNEL:
             return f"capacity of {CHANNELS[detail]}"
+        case Reason.GROUP | Reason.MINIMUM:
+            own_rows = len(choice.plan.rows)
+            if detail < own_rows:
+                return (LIMIT if reason == Reason.GROUP else GUARANTEE) + choice.plan.rows[detail].name
+            return (NIGHT_LIMIT if reason == Reason.GROUP else GUARANTEE) + together.limits[detail - own_rows].name
+        case Reason.MESSAGES:
+            return MESSAGE + together.campaigns[detail]
         case Reason.NOT_ADDRESSED:
             return "no address"
         case _:
             return "not worth sending"
-
-
-def stopped_by_rows(
-    choice: Choice, pairs: Candidates, used: NDArray[np.float64] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The limit on a group that keeps a pair out, −1 for none, and what its price takes off the pair's value [pairs]:
-    the dearest, where at the prices of all limits the pair is worth nothing; or else one that is used up."""
-    stopped, dearest = np.full(pairs.pairs, -1, np.int64), np.zeros(pairs.pairs)
-    if not choice.further:
-        return stopped, dearest
-    offers, prices = choice.offers, choice.solution.prices
-    p1 = best_chance(pairs, offers, choice.limits)
-    worth = best_value(pairs, offers, choice.limits)
-    worth -= prices.quota[pairs.offer] * np.where(offers.quota_kind[pairs.offer] == SENT, 1.0, p1)
-    worth -= p1 * ((offers.benefit[:, None] * offers.shares) @ prices.budget)[pairs.offer]
-    customer = np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr))
-    full = np.full(pairs.pairs, -1, np.int64)
-    for r, (row, price) in enumerate(zip(choice.further, prices.further, strict=True)):
-        each = np.zeros(len(offers))
-        each[row.offers] = 1.0 if row.weight is None else row.weight
-        amount = each[pairs.offer] * (1.0 if row.kind == SENT else p1)
-        if row.group >= 0 and pairs.groups is not None:
-            amount = np.where((pairs.groups == row.group).any(axis=1)[customer], amount, 0.0)
-        toll = price * amount
-        worth -= -toll if row.at_least else toll
-        if row.at_least:
-            continue
-        higher = toll > dearest
-        stopped[higher], dearest[higher] = r, toll[higher]
-        if used is not None:
-            full[(amount > 0) & (used[r] + amount > row.amount)] = r
-    priced = (worth <= 0) & (stopped >= 0)
-    return np.where(priced, stopped, full), np.where(priced, dearest, 0.0)
 
 
 def best_chance(pairs: Candidates, offers: Offers, limits: Limits) -> NDArray[np.float64]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from campaigns.allocation import REDEEMED, SENT, GroupLimit
 from campaigns.limits import Limit
 from campaigns.spec import Campaign
-from campaigns.tables import CampaignError
 
 Labels = NDArray[np.object_]  # of each customer: the group they are in, None for none
 NIGHT = 1_000_000  # numbers of groups from here on are those of the night's limits
@@ -81,10 +80,7 @@ def group_rows(
 def own_rows(
     campaign: Campaign, benefit: NDArray[np.float64], groups: Sequence[Labels]
 ) -> tuple[list[Row], NDArray[np.int32]]:
-    """The rows of a campaign's file: its offers' minimums, then its limits, and its customers' groups.
-
-    Raises CampaignError for a limit that concerns none of the offers.
-    """
+    """The rows of a campaign's file: its offers' minimums, then its limits, and its customers' groups."""
     rows = [
         Row(
             f"minimum of {offer.id}",
@@ -96,14 +92,18 @@ def own_rows(
         for j, offer in enumerate(campaign.offers)
         if offer.minimum
     ]
-    for limit in campaign.limits:
-        if not any(limit.covers(offer) for offer in campaign.offers):
-            raise CampaignError(
-                f"{campaign.id}.yaml: limits[{limit.id}].merchants: no offer's scope or funders name "
-                f"{' or '.join(limit.merchants)}"
-            )
     found, (numbers,) = group_rows(campaign.limits, [Side(campaign, 0, benefit)], [groups])
     return rows + found, numbers
+
+
+def limit_faults(campaign: Campaign) -> list[str]:
+    """A line for each limit that concerns none of the offers."""
+    return [
+        f"limits[{limit.id}].merchants: no offer's scope or funders name {' or '.join(limit.merchants)}; "
+        f"name one of them, or list offers"
+        for limit in campaign.limits
+        if not any(limit.covers(offer) for offer in campaign.offers)
+    ]
 
 
 def _covered(limit: Limit, sides: Sequence[Side]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

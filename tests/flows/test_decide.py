@@ -154,13 +154,33 @@ def test_items_are_of_the_offer_s_scope_in_stock_and_never_restricted_ones(shop)
             assert items[item]["stock"] != 0
 
 
-def test_an_offer_none_of_whose_items_the_model_knows_is_decided_without_items_or_an_invented_reason(copied):
-    new = {"item_id": "x1", "title": "Barang baru", "category": "Baru", "price": 5000}
-    copied.append("items", [new])
+def test_an_offer_none_of_whose_items_the_model_knows_shows_those_ordered_most_without_an_invented_reason(copied):
+    new = [{"item_id": f"x{k}", "title": "Barang baru", "category": "Baru", "price": 5000} for k in range(6)]
+    copied.append("items", [*new, {**new[0], "item_id": "x9", "restriction": "tobacco"}])
+    line = pq.read_table(copied.source("purchases")).slice(0, 1).to_pylist()[0]
+    copied.append("purchases", [{**line, "line_id": "n", "item_id": "x4"}])
     copied.edit_campaign('categories: ["Dapur > Teh"]', 'categories: ["Baru"]')
     copied.ingest()
     rows = copied.decide().rows("decisions", offer_id="teh")
-    assert all(row["item_ids"] == [] and row["reason"] == "popular" for row in rows)
+    assert rows
+    assert all(row["item_ids"] == ["x4", "x0", "x1", "x2"] and row["reason"] == "popular" for row in rows)
+
+
+def test_a_repeat_tells_its_rhythm_and_a_newcomer_what_is_popular(shop):
+    lines = read_table(shop.workspace, "purchases", as_of=shop.as_of).to_pylist()
+    bought = {}
+    for line in lines:
+        bought.setdefault((line["customer_id"], line["item_id"]), {})[line["order_id"]] = line["occurred_at"]
+    regular = 0
+    for row in shop.rows("decisions"):
+        orders = sorted(bought.get((row["customer_id"], row["item_ids"][0]), {}).values())
+        if row["reason"].startswith("repeat:") or (row["reason"] == "repeat" and len(orders) > 2):
+            every = round((orders[-1] - orders[0]) / timedelta(days=1) / (len(orders) - 1))
+            assert row["reason"] == f"repeat:{every}:{(shop.as_of - orders[-1]).days}"
+            regular += 1
+        if not any(customer == row["customer_id"] for customer, _ in bought):
+            assert row["reason"].startswith("popular")
+    assert regular
 
 
 # --- who -------------------------------------------------------------------------------------------------------------
@@ -235,7 +255,7 @@ def test_the_manifest_says_what_is_counted_from_the_tables(shop):
     }
     for offer in manifest["offers"]:
         own = [row for row in rows if row["offer_id"] == offer["offer_id"]]
-        assert offer["decisions"] == len(own) > 0
+        assert offer["decisions"] == len(own)
         assert offer["expected_spend"] == sum(cost["amount"] for row in own for cost in row["costs"])
         assert offer["expected_value"] == sum(row["value"] for row in own)
         if offer["quota"]:
