@@ -1,0 +1,166 @@
+"""How fast the best items are found, and in how much memory: python tests/benchmarks/speed.py top scopes memory"""
+
+import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import faiss
+import numpy as np
+import pandas as pd
+from implicit.cpu.topk import topk as implicit_topk
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from shop import scopes
+from stopwatch import medians, row
+from threadpoolctl import threadpool_limits
+
+from recsys.topk import arranged, top, top_in_scopes
+
+CUSTOMERS, ITEMS, FACTORS, SCOPES = 200_000, 10_000, 64, 200
+SHORT, LONG = 6, 20
+BLOCK = 10_000  # customers whose results are held, as where recommendations are published
+PANDAS_CUSTOMERS = 100
+
+Floats = NDArray[np.float32]
+
+
+def factors(customers: int, spread: float, seed: int = 1) -> tuple[Floats, Floats]:
+    """spread: how differently long the items' factors are; 0 leaves nothing to be stopped early."""
+    random = np.random.default_rng(seed)
+    items = random.standard_normal((ITEMS, FACTORS), np.float32)
+    items *= random.lognormal(0, spread, (ITEMS, 1)).astype(np.float32)
+    return random.standard_normal((customers, FACTORS), np.float32), items
+
+
+def sgemm(U: Floats, V: Floats) -> None:
+    """All scores, in blocks that stay in the cache, one thread of BLAS for each core; none is kept."""
+
+    def half(start: int) -> None:
+        scores = np.empty((512, 512), np.float32)
+        for low in range(start, min(start + 8192, len(U) - 511), 512):
+            for first in range(0, len(V) - 511, 512):
+                np.dot(U[low : low + 512], V[first : first + 512].T, out=scores)
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor() as pool:
+        list(pool.map(half, range(0, len(U), 8192)))
+
+
+def top_rows(scale: float = 1.0) -> list[tuple[str, ...]]:
+    found = []
+    for spread, kind in ((0.5, "items' norms lognormal, σ 0.5"), (0.0, "items' norms alike")):
+        U, V = factors(int(CUSTOMERS * scale), spread)
+        bias = np.zeros(ITEMS, np.float32)
+        index = faiss.IndexFlatIP(FACTORS)
+        index.add(V)
+        with threadpool_limits(1, "blas"):
+            ways = {
+                "ours": lambda U=U, V=V, bias=bias: top(arranged(V, bias), U, LONG),
+                "implicit": lambda U=U, V=V: implicit_topk(V, U, LONG, num_threads=0),
+                "faiss": lambda U=U, index=index: index.search(U, LONG),
+                "sgemm": lambda U=U, V=V: sgemm(U, V),
+            }
+            ways["ours"]()
+            took = medians(ways)
+        check(V, U[:1000], top(arranged(V, bias), U[:1000], LONG))
+        what = f"top {LONG} of {ITEMS:,} items × {FACTORS} factors, {kind}"
+        rate = f"{len(U) / took['ours']:,.0f} customers/s"
+        for other, target in (("implicit", 2.0), ("faiss", 1.2)):
+            ratio, theirs = took[other] / took["ours"], f"{len(U) / took[other]:,.0f} customers/s"
+            found.append(row(what, rate, other, theirs, ratio, f"≥ {target} ×", ratio >= target))
+        work = 2e-9 * len(U) * ITEMS * FACTORS
+        all_tiles = (ITEMS // 512 * 512) / ITEMS * (len(U) // 512 * 512) / len(U)
+        share = took["sgemm"] / all_tiles / took["ours"]
+        ours, theirs = work / took["ours"], work * all_tiles / took["sgemm"]
+        found.append(row(what, f"{ours:.0f} GFLOP/s", "sgemm", f"{theirs:.0f} GFLOP/s", share, "≥ 0.4 ×", share >= 0.4))
+    return found
+
+
+def scope_rows(scale: float = 1.0) -> list[tuple[str, ...]]:
+    U, V = factors(int(CUSTOMERS * scale / 10), 0.5)
+    bias, inside = np.zeros(ITEMS, np.float32), scopes(ITEMS, SCOPES)
+    columns = [np.flatnonzero(inside[:, scope]) for scope in range(SCOPES)]
+    sparse = csr_matrix(inside)
+
+    def per_scope() -> list[Any]:
+        return [implicit_topk(V[own], U, SHORT, num_threads=0) for own in columns]
+
+    def grouped() -> pd.DataFrame:
+        people = U[:PANDAS_CUSTOMERS]
+        scores = (people @ V.T).ravel()
+        item, scope = np.nonzero(inside)
+        frame = pd.DataFrame({"customer": np.repeat(np.arange(len(people)), ITEMS), "score": scores})
+        frame["item"] = np.tile(np.arange(ITEMS), len(people))
+        frame = frame.merge(pd.DataFrame({"item": item, "scope": scope}), on="item")
+        ordered = frame.sort_values("score", ascending=False, kind="stable")
+        return ordered.groupby(["customer", "scope"], sort=False).head(SHORT)
+
+    def in_blocks() -> None:
+        for low in range(0, len(U), BLOCK):
+            top_in_scopes(arranged(V, bias), U[low : low + BLOCK], sparse, SHORT)
+
+    in_blocks()
+    with threadpool_limits(1, "blas"):
+        took = medians({"ours": in_blocks, "implicit": per_scope, "pandas": grouped})
+    found = top_in_scopes(arranged(V, bias), U[:500], sparse, SHORT)
+    for scope, own in enumerate(columns):
+        check(V[own], U[:500], (np.searchsorted(own, found[0][:, scope]), found[1][:, scope]))
+    each = {name: seconds / len(U) for name, seconds in took.items()}
+    each["pandas"] = took["pandas"] / PANDAS_CUSTOMERS
+    what = f"top {SHORT} in each of {SCOPES} scopes ({sparse.nnz:,} items in them), {len(U):,} customers"
+    rates = {name: f"{1 / seconds:,.0f} customers/s" for name, seconds in each.items()}
+    names = {"implicit": "implicit per scope", "pandas": f"pandas group-by ({PANDAS_CUSTOMERS} customers)"}
+    return [
+        row(what, rates["ours"], names[other], rates[other], ratio, f"≥ {target} ×", ratio >= target)
+        for other, target in (("implicit", 3), ("pandas", 20))
+        for ratio in [each[other] / each["ours"]]
+    ]
+
+
+def check(V: Floats, U: Floats, found: tuple[NDArray[np.int32], Floats]) -> None:
+    """Raises AssertionError if other items score higher than those found, beyond rounding."""
+    scores = U @ V.T
+    items, said = found
+    np.testing.assert_allclose(np.take_along_axis(scores, items, axis=1), said, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(said, -np.sort(-scores, axis=1)[:, : said.shape[1]], rtol=1e-4, atol=1e-4)
+
+
+def memory_rows(scale: float = 1.0) -> list[tuple[str, ...]]:
+    """Beside the model, in processes of their own: scoring everybody, the results of a block at a time."""
+    found = []
+    for way in ("top", "scopes"):
+        sizes = [int(CUSTOMERS * scale), int((10 if way == "top" else 1) * CUSTOMERS * scale)]
+        if way == "scopes":
+            sizes[0] //= 10
+        command = [sys.executable, __file__, way]
+        small, large = (int(subprocess.check_output([*command, str(size)])) for size in sizes)
+        found.append(
+            row(
+                f"memory to score {sizes[1]:,} customers beside the model, {way}",
+                f"{large / 1024:.0f} MB",
+                f"{sizes[0]:,} customers",
+                f"{small / 1024:.0f} MB",
+                large / small,
+                "1 ×",
+                large < 1.1 * small,
+            )
+        )
+    return found
+
+
+def peak(way: str, customers: int) -> int:
+    """KB that scoring takes at most beyond what was there before."""
+    U, V = factors(customers, 0.5)
+    bias, sparse = np.zeros(ITEMS, np.float32), csr_matrix(scopes(ITEMS, SCOPES))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for low in range(0, customers, BLOCK):
+        if way == "top":
+            top(arranged(V, bias), U[low : low + BLOCK], LONG)
+        else:
+            top_in_scopes(arranged(V, bias), U[low : low + BLOCK], sparse, SHORT)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+
+if __name__ == "__main__":
+    print(peak(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,25 @@
+"""Speed and size of recsys, as ratios in one run: python tests/benchmarks/speed.py [PART …] [SCALE]
+
+PART: matrix, training, top, scopes, memory; all of them where none is named. SCALE: a share of the full size, such as
+0.1 for a quick look. Set OPENBLAS_NUM_THREADS=1.
+"""
+
+import sys
+
+import interactions
+import scoring
+import training
+from stopwatch import table
+
+PARTS = {
+    "matrix": interactions.rows,
+    "training": training.rows,
+    "top": scoring.top_rows,
+    "scopes": scoring.scope_rows,
+    "memory": scoring.memory_rows,
+}
+
+if __name__ == "__main__":
+    parts = [word for word in sys.argv[1:] if word in PARTS] or list(PARTS)
+    scale = next((float(word) for word in sys.argv[1:] if word not in PARTS), 1.0)
+    print(table([line for part in parts for line in PARTS[part](scale)]))
