@@ -76,3 +76,4 @@ FITS: dict[str, Callable[[Material], Recommender]] = {
     "hybrid": lambda material: fit_hybrid(material.als, material.matrix.matrix),
     "blend": blend,
 }
+BASELINES = ("popularity", "frequency")  # what a model must beat

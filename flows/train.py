@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 from flows.champion import Champion, load_champion, publish_champion
 from flows.guards import MOST_ORDERS, RefusedModel, check_against_serving, check_evaluation, check_matrix, check_model
 from flows.instants import flow_instant
-from flows.recipes import FITS, Material
+from flows.recipes import BASELINES, FITS, Material
 from flows.recommend import publish_recommendations
 from flows.redemptions import judge_redemptions, read_facts, with_redemptions
 from flows.settings import Settings, Train, load_settings, window
@@ -124,7 +124,7 @@ def _try(workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: d
         scorers[SERVING] = translated(serving.at_cut.model, serving.at_cut.matrix, matrix)
     log.info("judging by %d customers", len(held_out.rows))
     seed, metric = settings.train.seed, settings.train.metric
-    evaluation = evaluate(scorers, held_out, seed=seed, metric=metric, contenders=list(FITS))
+    evaluation = evaluate(scorers, held_out, seed=seed, metric=metric, contenders=list(FITS), baselines=BASELINES)
     return Trial(material, models, evaluation, serving, note)
 
 

@@ -35,20 +35,33 @@ def show_accounting(summary: Result) -> None:
 
 
 def show_evaluation(evaluation: Result) -> None:
-    """A table for each slice: every model by every metric, with the 95% interval of the deciding one."""
+    """A table for each slice: every model by every metric, with the 95% interval of the deciding one, and of by how
+    much, customer by customer, the model has more of it than each baseline."""
     measured = {(row["slice"], row["model"], row["metric"]): row for row in evaluation["rows"]}
     lead = evaluation["metric"]
+    ahead = {
+        (row["slice"], row["model"], row["against"]): row for row in evaluation["differences"] if row["metric"] == lead
+    }
     for part in dict.fromkeys(part for part, _, _ in measured):
         own = [(model, metric) for slice_, model, metric in measured if slice_ == part]
+        models = list(dict.fromkeys(model for model, _ in own))
         metrics = sorted({metric for _, metric in own}, key=lambda metric: (metric != lead, metric))
-        header = ["model", metrics[0], "95%", *(metric.partition("@")[0].replace("_", " ") for metric in metrics[1:])]
+        bases = [base for base in models if sum((part, model, base) in ahead for model in models) > len(models) // 2]
+        header = [
+            "model", metrics[0], "95%", *(f"less {base}, 95%" for base in bases),
+            *(metric.partition("@")[0].replace("_", " ") for metric in metrics[1:]),
+        ]  # fmt: skip
         rows = []
-        for model in dict.fromkeys(model for model, _ in own):
+        for model in models:
             best, *others = (measured[part, model, metric] for metric in metrics)
-            interval = f"{number(best['low'])}–{number(best['high'])}"
-            rows.append([model, number(best["mean"]), interval, *(other["mean"] for other in others)])
+            apart = [interval(ahead.get((part, model, base))) for base in bases]
+            rows.append([model, number(best["mean"]), interval(best), *apart, *(other["mean"] for other in others)])
         since = f"held out since {evaluation['cut']}"
         show(f"{part}, {since if part != REDEMPTIONS else 'of past campaigns, each as of its start'}", header, rows)
+
+
+def interval(figure: Result | None) -> str:
+    return f"{number(figure['low'])} – {number(figure['high'])}" if figure else "–"
 
 
 def show_status(status: Result) -> None:

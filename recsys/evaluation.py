@@ -10,7 +10,7 @@ once in each slice that holds something relevant for them:
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -87,16 +87,18 @@ def evaluate(
     seed: int,
     metric: str = "ndcg@10",
     contenders: Sequence[str] | None = None,
+    baselines: Sequence[str] = (),
     measures: Sequence[str] = METRICS,
 ) -> dict[str, Any]:
     """How well each model, fitted before the cut, ranks what was then bought, and which is best.
 
     scorers: by the name to report, such as a model's `scores`; in rows and columns of the held-out matrix.
     metric: the winner has the highest mean of it in slice `all`; of equals, the one named first. Only contenders (null:
-    all) can win. measures: name@k, with the names of recsys.metrics; metric is taken too.
+    all) can win. baselines: the names of models that all others are compared with, as the winner is with every one.
+    measures: name@k, with the names of recsys.metrics; metric is taken too.
 
     Returns {"cut", "until", "items", "customers", "newcomers", "metric", "best", "rows": [{"model", "slice", "metric",
-    "mean", "low", "high", "customers"}], "differences": [the same and "against": the best minus that model, customer by
+    "mean", "low", "high", "customers"}], "differences": [the same and "against": the model minus that one, customer by
     customer]}, plain JSON values. The intervals are 95%; a slice in which nobody has anything relevant has no rows.
     Raises InputError if a measure is unknown.
     """
@@ -114,11 +116,15 @@ def evaluate(
             order = [(name, measure) for name in scorers for measure in kinds]
             rows += [_row(*key, part, figures[key], len(judged)) for key in order]
     winner = best(rows, contenders or list(scorers), metric)
+    pairs = [(winner, other) for other in scorers if other != winner]
+    pairs += [(name, base) for name in scorers for base in baselines if name not in (winner, base)]
     differences = []
-    for part in SLICES:
-        apart = {(n, m): values[part][winner, m] - other for (n, m), other in values[part].items() if n != winner}
-        for (name, measure), figure in _figures(apart, seed).items():
-            differences.append(_row(winner, measure, part, figure, len(apart[name, measure])) | {"against": name})
+    for part, found in values.items():
+        measured = dict.fromkeys(measure for _, measure in found)
+        apart = {(*pair, m): found[pair[0], m] - found[pair[1], m] for pair in pairs for m in measured}
+        for (name, against, measure), figure in _figures(apart, seed).items():
+            row = _row(name, measure, part, figure, len(apart[name, against, measure]))
+            differences.append(row | {"against": against})
     return {
         "cut": held_out.cut.isoformat(),
         "until": held_out.until.isoformat(),
@@ -201,6 +207,7 @@ def split_metric(metric: str) -> tuple[str, int]:
 
 
 Key = tuple[str, str]  # model, measure
+Named = TypeVar("Named")
 Figures = tuple[float, float, float]  # mean, low, high
 
 
@@ -232,7 +239,7 @@ def _coverages(
     return found
 
 
-def _figures(values: Mapping[Key, NDArray[np.float64]], seed: int) -> dict[Key, Figures]:
+def _figures(values: Mapping[Named, NDArray[np.float64]], seed: int) -> dict[Named, Figures]:
     """Mean and bootstrap interval of each column of values."""
     if not values:
         return {}
