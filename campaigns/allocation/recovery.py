@@ -151,8 +151,9 @@ def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: 
     _meet(counters, prices, best, seed)
     counters.run(kernels.walk, order, free)
     minimums = bool((problem.further.sign < 0).any())
-    for _ in range(ROUNDS if exchanged else FEW_ROUNDS if minimums else 0):
-        if not counters.run(kernels.exchange, order, free, np.zeros(0, np.int64)):
+    again = order if exchanged or minimums else order[(best[order] > 0) & (counters.made[0][order] < 0)]
+    for _ in range(ROUNDS if exchanged else FEW_ROUNDS):
+        if not counters.run(kernels.exchange, again, free, np.zeros(0, np.int64)):
             break
     return counters
 

@@ -174,3 +174,29 @@ def test_a_night_that_does_not_fit_together_is_named():
         solve_night([replace(parts[0], person=0 * parts[0].person)], messages, seed=1)
     with pytest.raises(InputError, match="without a number of messages"):
         solve_night(parts, messages[:1], seed=1)
+
+
+@pytest.mark.parametrize("people", [3, 600])
+def test_a_place_that_one_campaign_would_waste_goes_to_another(people):
+    """Each may get one message. The first campaign's voucher is worth more to everybody, but there are only a few."""
+    person = np.arange(people)
+
+    def part(margin, quota):
+        candidates = Candidates(
+            np.arange(people + 1, dtype=np.int64),
+            np.zeros(people, np.uint16),
+            np.linspace(0.1, 0.2, people).astype(np.float32),
+            np.ones((people, 1), bool),
+            person.astype(np.uint64),
+        )
+        offers = Offers(
+            np.array([margin]),
+            *(np.ones(1), np.ones(1), np.ones((1, 1)), np.zeros(1)),
+            *(np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([quota]), np.array([SENT], np.uint8)),
+        )
+        limits = Limits(np.array([np.inf]), np.array([np.inf]), np.array([1]), np.array([0.0]), np.array([1.0]))
+        return Part(candidates, offers, limits, person)
+
+    first, second = solve_night([part(90_000.0, 2.0), part(10_000.0, np.inf)], np.ones(people, int), seed=1).parts
+    assert first.chosen.customer.tolist() == [people - 2, people - 1]
+    assert second.chosen.customer.tolist() == list(range(people - 2))

@@ -114,11 +114,30 @@ def message_worth(i, row, terms, rules, made):
 
 
 @compiled
+def least_of_person(i, row, terms, rules, made):
+    """Of the rows of customer i's person the one whose message is worth least; −1 where none has a message."""
+    person, channel = row[5], made[0]
+    least, at = np.inf, -1
+    low = high = i
+    while low > 0 and person[low - 1] == person[i]:
+        low -= 1
+    while high + 1 < len(person) and person[high + 1] == person[i]:
+        high += 1
+    for r in range(low, high + 1):
+        if channel[r] >= 0:
+            worth = message_worth(r, row, terms, rules, made)
+            if worth < least:
+                least, at = worth, r
+    return at
+
+
+@compiled
 def exchange(order, longest, row, terms, upper, rules, counting, left, made, wanted):
     """Take each customer's message back and serve them again with what is left; keep the better of the two.
 
-    Returns how many messages became better. Nothing ever becomes worse, at the prices of terms, and no minimum ever
-    lacks more than before. It ends as soon as the minimums `wanted` are met, if there are any.
+    A row whose person gets no more messages tries for the place of the one that is worth least. Returns how many
+    messages became better. Nothing ever becomes worse, at the prices of terms, and no minimum ever lacks more than
+    before. It ends as soon as the minimums `wanted` are met, if there are any.
     """
     positions = rules[1]
     channel, chosen = made
@@ -127,13 +146,18 @@ def exchange(order, longest, row, terms, upper, rules, counting, left, made, wan
     before = np.empty(chosen.shape[1], np.int64)
     better = 0
     for i in order:
-        c, old = channel[i], message_worth(i, row, terms, rules, made)
-        before[:] = chosen[i]
-        s = np.uint64(row[4][i])
+        at = i
+        if channel[i] < 0 and left[4][row[5][i]] < 1:
+            at = least_of_person(i, row, terms, rules, made)
+            if at < 0:
+                continue
+        c, old = channel[at], message_worth(at, row, terms, rules, made)
+        before[:] = chosen[at]
+        s = np.uint64(row[4][at])
         short = lacking(s, before, row[1], counting, left[3])
-        take_message(i, -1, row, terms, counting, left, made)
-        channel[i] = -1
-        chosen[i] = -1
+        take_message(at, -1, row, terms, counting, left, made)
+        channel[at] = -1
+        chosen[at] = -1
         new = serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn)
         more = new > old + 1e-9 * abs(old)  # more than rounding
         if more and lacking(s, before, row[1], counting, left[3]) <= short:
@@ -145,7 +169,9 @@ def exchange(order, longest, row, terms, upper, rules, counting, left, made, wan
                 break
             continue
         take_message(i, -1, row, terms, counting, left, made)
-        channel[i] = c
-        chosen[i] = before
-        take_message(i, 1, row, terms, counting, left, made)
+        channel[i] = -1
+        chosen[i] = -1
+        channel[at] = c
+        chosen[at] = before
+        take_message(at, 1, row, terms, counting, left, made)
     return better
