@@ -10,6 +10,7 @@ from prefect import flow
 from campaigns.allocation import MinimumsError
 from campaigns.spec import Campaign
 from campaigns.tables import CampaignError
+from flows.asked import guarantees
 from flows.campaign_files import campaign_paths, find_campaign
 from flows.decide import decide_night, shown
 from flows.deciding.due import Due, due_tonight
@@ -72,8 +73,3 @@ def _decided(
         log.warning("deciding without the campaigns whose minimums cannot be met")
         free = [(campaign, occurrence) for campaign, occurrence in due if not guarantees(campaign)]
         return decide_night(workspace, settings, day, free, as_of)
-
-
-def guarantees(campaign: Campaign) -> bool:
-    """Whether it states any minimum."""
-    return any(offer.minimum for offer in campaign.offers) or any(limit.minimum for limit in campaign.limits)

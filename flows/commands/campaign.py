@@ -28,6 +28,28 @@ def campaign_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     console.finish("nothing was changed", [f"larisma campaign check --workspace {workspace}"])
 
 
+@campaign_app.command("codes")
+def campaign_codes(
+    campaign: str,
+    out: Annotated[Path, typer.Option(help="The CSV to write.")],
+    workspace: Folder = HERE,
+    occurrence: Annotated[str | None, typer.Option(help="Which run; default: the latest.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write which customer was given which voucher code, with its terms, for the shop's checkout."""
+    from flows.campaign_files import find_campaign
+    from flows.codes import export_codes
+    from flows.explain import last_run
+
+    place, _ = opened(workspace)
+    found = find_campaign(place, campaign)
+    name = occurrence or last_run(place, campaign).name
+    rows = export_codes(place, found, name, out)
+    if as_json:
+        return console.print_json({"wrote": str(out), "codes": rows, "occurrence": name})
+    console.finish(f"wrote {out}: {console.number(rows)} codes", ["give it to the checkout before the first message"])
+
+
 @campaign_app.command("check")
 def campaign_check(
     campaign: Annotated[str | None, typer.Argument(help="A campaign's id; default: all of them.")] = None,
@@ -35,12 +57,15 @@ def campaign_check(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check campaign files by themselves and against the data: scopes, audience, words."""
+    """Check campaign files by themselves and against the data: scopes, audience, words, and guarantees."""
     from flows import views
+    from flows.asked import check_limits
     from flows.campaign_files import check_campaigns
 
     place, settings = opened(workspace)
-    result = check_campaigns(place, settings, campaign, instant(as_of, settings.timezone))
+    at = instant(as_of, settings.timezone)
+    result = check_campaigns(place, settings, campaign, at)
+    check_limits(place, settings, campaign, at)
     if as_json:
         return console.print_json(result)
     views.show_checked(result)
