@@ -68,7 +68,8 @@ def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
     use = np.concatenate([quota, budgets[:funders], capacity, grouped]).astype(np.float64)
     counted = np.isfinite(problem.limit) & (vector > 0)
     worth = math.fsum((problem.sign * vector)[counted] * problem.limit[counted])
-    moved = float((vector * use).sum() + (problem.limits.message_cost * capacity).sum())
+    toll = problem.limits.message_cost + problem.extra.max(axis=0, initial=0.0)
+    moved = float((vector * use).sum() + (toll * capacity).sum())
     moved += math.fsum(vector[counted] * problem.limit[counted])
     return Evaluation(earned + worth + ROUNDING * (earned + moved), use)
 

@@ -70,6 +70,7 @@ def _without_value(problem: Prepared) -> Prepared:
     nothing = np.zeros(len(problem.offers))
     return replace(
         problem,
+        candidates=replace(problem.candidates, message_cost=None),
         offers=replace(problem.offers, margin=nothing, retailer_share=nothing),
         limits=replace(problem.limits, message_cost=np.zeros_like(problem.limits.message_cost)),
     )

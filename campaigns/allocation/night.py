@@ -101,6 +101,7 @@ def _joined(parts: Sequence[Part], messages: Ints) -> tuple[Candidates, Offers, 
     starting = list(zip(parts, before[:-1].tolist(), strict=True))
     offer = np.concatenate([(part.candidates.offer.astype(np.int64) + start).astype(kind) for part, start in starting])
     width = max((part.candidates.groups.shape[1] for part in parts if part.candidates.groups is not None), default=0)
+    tired = any(part.candidates.message_cost is not None for part in parts)
     candidates = Candidates(
         indptr,
         offer[pairs],
@@ -110,6 +111,7 @@ def _joined(parts: Sequence[Part], messages: Ints) -> tuple[Candidates, Offers, 
         sum(part.candidates.pruned for part in parts),
         np.concatenate([_as_wide(part.candidates, width) for part in parts])[order] if width else None,
         person[order],
+        _blocks([_costs(part.candidates) for part in parts])[order] if tired else None,
     )
 
     def all_of(name: str) -> np.ndarray:
@@ -131,6 +133,7 @@ def _joined(parts: Sequence[Part], messages: Ints) -> tuple[Candidates, Offers, 
         quota=all_of("quota"),
         quota_kind=all_of("quota_kind"),
         fallback=np.concatenate(fallback).astype(np.int64),
+        keys=_keys(parts, before),
     )
     limits = Limits(
         budgets=parts[0].limits.budgets,
@@ -161,14 +164,19 @@ def _check(parts: Sequence[Part], messages: Ints) -> None:
 
 
 def _blocks(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Each part's columns beside the others', False elsewhere."""
+    """Each part's columns beside the others', False or 0 elsewhere."""
     widths = np.cumsum([0, *(array.shape[1] for array in arrays)])
-    whole = np.zeros((sum(len(array) for array in arrays), widths[-1]), dtype=np.bool_)
+    whole = np.zeros((sum(len(array) for array in arrays), widths[-1]), dtype=arrays[0].dtype)
     row = 0
     for array, left in zip(arrays, widths, strict=False):
         whole[row : row + len(array), left : left + array.shape[1]] = array
         row += len(array)
     return whole
+
+
+def _costs(candidates: Candidates) -> np.ndarray:
+    costs = candidates.message_cost
+    return np.zeros(candidates.channel_ok.shape) if costs is None else costs.astype(np.float64)
 
 
 def _as_wide(candidates: Candidates, width: int) -> np.ndarray:
@@ -186,6 +194,17 @@ def _own_groups(parts: Sequence[Part]) -> np.ndarray:
         numbers.append(number.reshape(-1) + start)
         start += int(number.max(initial=-1)) + 1
     return np.concatenate(numbers).astype(np.int32)
+
+
+def _keys(parts: Sequence[Part], before: np.ndarray) -> Ints | None:
+    """The order of the parts, and in each of its offers' keys."""
+    if all(part.offers.keys is None for part in parts):
+        return None
+    ranks = [
+        np.arange(len(part.offers)) if part.offers.keys is None else np.argsort(np.argsort(part.offers.keys))
+        for part in parts
+    ]
+    return np.concatenate([rank + start for rank, start in zip(ranks, before[:-1].tolist(), strict=True)])
 
 
 def _divided(parts: Sequence[Part], candidates: Candidates, found: Solution, order: Ints) -> list[Solution]:
@@ -219,5 +238,7 @@ def _divided(parts: Sequence[Part], candidates: Candidates, found: Solution, ord
         prices = Prices(
             found.prices.quota[mine], found.prices.budget, found.prices.channel[sends], found.prices.further[rows]
         )
-        solutions.append(Solution(decisions, worth(decisions, part.limits), used, prices, found.certificate))
+        solutions.append(
+            Solution(decisions, worth(decisions, part.limits, part.candidates), used, prices, found.certificate)
+        )
     return solutions

@@ -66,7 +66,14 @@ class Prepared:
             _as_compiled(candidates.channel_ok, np.bool_),
             self.segment,
             self.person,
+            _as_compiled(self.extra, np.float64),
         )
+
+    @property
+    def extra(self) -> Floats:
+        """What messages to each customer cost beyond the channels' cost; without rows where that is nothing."""
+        costs = self.candidates.message_cost
+        return np.zeros((0, len(self.limits.capacity))) if costs is None else costs
 
     @property
     def counting(self) -> tuple[Any, ...]:
@@ -166,7 +173,8 @@ def prepare(
     per_redemption = offers.benefit[:, None] * offers.shares
     funder, cost = _payers(per_redemption)
     rank = np.empty(m, dtype=np.int64)
-    rank[np.lexsort((np.arange(m), -offers.priority.astype(np.int64)))] = np.arange(m)
+    keys = np.arange(m) if offers.keys is None else offers.keys
+    rank[np.lexsort((keys, -offers.priority.astype(np.int64)))] = np.arange(m)
     redemption_unit = 2.0 ** min(40, 60 - math.ceil(math.log2(n + 1)))
     count, chances = np.zeros(m, dtype=np.int64), np.zeros(m, dtype=np.int64)
     pairs = (_as_compiled(candidates.offer, candidates.offer.dtype), _as_compiled(candidates.p0, np.float32))

@@ -27,7 +27,8 @@ class Candidates:
     pruned: pairs that were left out before, on which the bound says nothing; it is passed on to the certificate.
     groups: int32 [n × divisions], the groups that each customer is in (a province, a merchant's city), −1 for none; a
     number means one group, whatever the division. person: int64 [n], rising, where one person has several rows (one for
-    each campaign of a night); None: each row is a person.
+    each campaign of a night); None: each row is a person. message_cost: float64 [n × channels], rupiah that a message
+    to the customer costs beyond Limits.message_cost; None for nothing.
     """
 
     indptr: Ints
@@ -38,6 +39,7 @@ class Candidates:
     pruned: int = 0
     groups: NDArray[np.int32] | None = None
     person: Ints | None = None
+    message_cost: Floats | None = None
 
     @property
     def customers(self) -> int:
@@ -47,16 +49,20 @@ class Candidates:
     def pairs(self) -> int:
         return len(self.offer)
 
+    def costs(self, customer: Ints, channel: Ints) -> Floats:
+        """message_cost of some customers on some channels."""
+        return np.zeros(len(customer)) if self.message_cost is None else self.message_cost[customer, channel]
+
 
 @dataclass(frozen=True)
 class Offers:
-    """Offers in the order of their ids, with what they are worth per purchase (see campaigns.value).
+    """Offers with what they are worth per purchase (see campaigns.value); in the order of their ids unless keys say it.
 
     margin, benefit: float64 [m], rupiah. uplift: float64 [m], relative, ≥ −1. shares: float64 [m × funders], of the
     benefit; retailer_share: float64 [m]. group: int32 [m]; a message holds at most one offer of a group.
     priority: int32 [m]; of equally good offers the higher wins, then the earlier. quota: float64 [m], inf for none;
     quota_kind: uint8 [m], REDEEMED or SENT. fallback: the offer that is shown alone or not at all, within all limits;
-    −1 for none; or one for each channel.
+    −1 for none; or one for each channel. keys: int64 [m], rising with the ids.
     """
 
     margin: Floats
@@ -69,6 +75,7 @@ class Offers:
     quota: Floats
     quota_kind: NDArray[np.uint8]
     fallback: int | Ints = -1
+    keys: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.margin)
@@ -235,6 +242,9 @@ def check(candidates: Candidates, offers: Offers, limits: Limits, further: Seque
     _require(bool((limits.response <= MOST_MONEY).all()), "limits.response: a number is out of range")
     _require(channels >= 1, "limits.capacity: there is no channel")
     _require(bool((limits.positions >= 1).all()), "limits.positions: a message holds at least one offer")
+    keys = offers.keys
+    _require(keys is None or keys.shape == (m,), f"offers.keys: expected shape {(m,)}")
+    _require(keys is None or len(np.unique(keys)) == m, "offers.keys: a key twice")
     fallback = np.atleast_1d(offers.fallback)
     _require(fallback.shape in ((1,), (channels,)), "offers.fallback: expected one, or one for each channel")
     _require(bool(((fallback >= -1) & (fallback < m)).all()), f"offers.fallback: there is no offer {offers.fallback}")
@@ -257,6 +267,11 @@ def _check_people(candidates: Candidates, limits: Limits) -> None:
     _require(
         groups is None or (groups.ndim == 2 and len(groups) == n), "candidates.groups: expected a row per customer"
     )
+    costs = candidates.message_cost
+    if costs is not None:
+        _require(costs.shape == candidates.channel_ok.shape, "candidates.message_cost: expected one for each channel")
+        fine = np.isfinite(costs) & (costs >= 0) & (costs <= MOST_MONEY)
+        _require(bool(fine.all()), "candidates.message_cost: expected finite numbers of 0 or more")
     people = n
     if person is not None:
         _require(person.shape == (n,) and bool((np.diff(person) >= 0).all()), "candidates.person: falls")

@@ -88,7 +88,7 @@ def written_out(problem: Prepared, wanted: Bools | None = None) -> Programme:
     most = [np.ones(sizes[0]), patience[person[few][a_person]], np.zeros(sizes[2]), np.zeros(sizes[3])]
     sent = csr_array((np.ones(len(sends)), (budgets_end + channel[sends], sends)), (len(problem.limit), x + z))
     gain = np.concatenate([value, np.zeros(z)])
-    gain[sends] -= limits.message_cost[channel[sends]]
+    gain[sends] -= limits.message_cost[channel[sends]] + candidates.costs(row[sends], channel[sends])
     return Programme(
         gain,
         csr_array(vstack(inside)),

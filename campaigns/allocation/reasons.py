@@ -149,7 +149,7 @@ def _explain(
     winner = np.where(in_group >= 0, in_group, last)
     by_minimum = _of(won.asked, winner) >= 0
     by_minimum &= worth > _of(won.worth, winner, -np.inf) - _of(won.added, winner, 0.0)
-    toll, channel_price = limits.message_cost[look], prices.channel[look]
+    toll, channel_price = limits.message_cost[look] + candidates.costs(row, look), prices.channel[look]
     kind, detail = _named(problem, dearest)
     short_kind, short_detail = _named(problem, short)
     none = np.full(size, -1)

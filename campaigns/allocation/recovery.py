@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from campaigns.allocation import kernels
 from campaigns.allocation.prepared import Prepared
-from campaigns.allocation.problem import SENT, Chosen, Floats, Ints, Limits, MinimumsError, Prices, Used
+from campaigns.allocation.problem import SENT, Candidates, Chosen, Floats, Ints, Limits, MinimumsError, Prices, Used
 from campaigns.allocation.programme import Programme, largest_share
 from campaigns.allocation.small import MOST_FOR_DECISIONS, MOST_NODES, NODES, best_decisions
 from campaigns.value import funder_costs, pair_value, purchase_probability
@@ -112,11 +112,13 @@ def recover(
     if (problem.further.sign < 0).any():
         tries += [_obliged(problem, prices, seed, strength) for strength in STRENGTHS]
     met = [decisions(problem, counters.made) for counters in tries if not counters.lacking().any()]
-    chosen = max(met, key=lambda each: worth(each, problem.limits), default=None)
-    reached = -math.inf if chosen is None else worth(chosen, problem.limits)
+    chosen = max(met, key=lambda each: worth(each, problem.limits, problem.candidates), default=None)
+    reached = -math.inf if chosen is None else worth(chosen, problem.limits, problem.candidates)
     if programme is not None and len(programme.pair) <= MOST_FOR_DECISIONS and reached < bound - NEARLY * abs(bound):
         searched, proven = _searched(problem, programme, MOST_NODES if chosen is None else NODES)
-        if searched is not None and worth(searched, problem.limits) > reached + NEARLY * abs(reached):
+        if searched is not None and worth(searched, problem.limits, problem.candidates) > reached + NEARLY * abs(
+            reached
+        ):
             chosen = searched
         if chosen is None and proven:
             raise _refused(programme)
@@ -269,10 +271,12 @@ def _used_of_groups(problem: Prepared, chosen: Chosen) -> Floats:
     return total / unit * further.unit
 
 
-def worth(chosen: Chosen, limits: Limits) -> float:
-    """Decisions in rupiah, with the cost of their messages taken off."""
-    messages = np.bincount(chosen.channel[chosen.position == 1], minlength=len(limits.capacity))
-    return math.fsum([*chosen.value.tolist(), *(-limits.message_cost * messages).tolist()])
+def worth(chosen: Chosen, limits: Limits, candidates: Candidates | None = None) -> float:
+    """Decisions in rupiah, with the cost of their messages taken off; candidates: whose own costs count too."""
+    first = chosen.position == 1
+    messages = np.bincount(chosen.channel[first], minlength=len(limits.capacity))
+    own = candidates.costs(chosen.customer[first], chosen.channel[first]).tolist() if candidates else []
+    return math.fsum([*chosen.value.tolist(), *(-limits.message_cost * messages).tolist(), *(-cost for cost in own)])
 
 
 def no_prices(problem: Prepared) -> Prices:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from campaigns.allocation import kernels
 from campaigns.allocation.dual import Bound, search
 from campaigns.allocation.minimums import refuse_the_impossible
+from campaigns.allocation.offer_order import as_they_came, sorted_offers, sorted_prices
 from campaigns.allocation.prepared import Prepared, prepare
 from campaigns.allocation.problem import (
     Candidates,
@@ -20,6 +22,7 @@ from campaigns.allocation.problem import (
     Prices,
     Solution,
     Used,
+    check,
 )
 from campaigns.allocation.programme import Programme
 from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used, worth
@@ -52,13 +55,20 @@ def solve(
     Raises InputError for arrays that do not fit together or hold what cannot be, MinimumsError for minimums that cannot
     all be met.
     """
+    if offers.keys is not None and (np.diff(offers.keys) < 0).any():
+        check(candidates, offers, limits, further)
+        order = np.argsort(offers.keys)
+        pairs, sorted_, groups = sorted_offers(candidates, offers, further, order)
+        start = None if warm is None else sorted_prices(warm, order)
+        options: Any = {"seed": seed, "passes": passes, "warm": start, "threads": threads, "further": groups}
+        return as_they_came(solve(pairs, sorted_, limits, **options), order)
     problem = prepare(candidates, offers, limits, threads, further)
     programme = written_if_small(problem)
     refuse_the_impossible(problem, programme)
     bound = _lowest_bound(problem, programme, seed, passes, warm)
     prices = problem.prices(bound.vector)
     chosen = recover(problem, prices, seed, programme, bound.bound)
-    amount = worth(chosen, limits)
+    amount = worth(chosen, limits, candidates)
     use = used(problem, chosen)
     certificate = Certificate(
         bound=bound.bound,
@@ -80,7 +90,7 @@ def first_come(candidates: Candidates, offers: Offers, limits: Limits, further: 
     counters, free = Counters(problem), no_prices(problem)
     counters.run(kernels.walk, np.arange(candidates.customers), free)
     chosen = decisions(problem, counters.made)
-    amount = worth(chosen, limits)
+    amount = worth(chosen, limits, candidates)
     use = used(problem, chosen)
     bound = search(problem, 1).bound
     gap = (bound - amount) / bound if bound > 0 else 0.0
@@ -125,7 +135,14 @@ def _part(problem: Prepared, sample: Ints) -> Prepared:
     whole, (first, patience) = problem.candidates, problem.people
     rows, first = _slices(first, sample)
     pairs, indptr = _slices(whole.indptr, rows)
-    part = Candidates(indptr, whole.offer[pairs], whole.p0[pairs], whole.channel_ok[rows], whole.keys[rows])
+    part = Candidates(
+        indptr,
+        whole.offer[pairs],
+        whole.p0[pairs],
+        whole.channel_ok[rows],
+        whole.keys[rows],
+        message_cost=None if whole.message_cost is None else whole.message_cost[rows],
+    )
     return replace(
         problem,
         candidates=part,

@@ -11,6 +11,7 @@ from campaigns.allocation import (
     REDEEMED,
     SENT,
     Candidates,
+    GroupLimit,
     Limits,
     Offers,
     Prices,
@@ -211,6 +212,28 @@ def test_rows_in_another_order_and_more_threads_change_no_decision(seed, coarse,
 
     assert decisions(one, candidates.keys) == decisions(other, shuffled.keys)
     assert one.certificate == other.certificate
+
+
+@quick
+@given(seeds, st.booleans(), st.booleans())
+def test_offers_in_another_order_change_no_decision(seed, coarse, fallback):
+    candidates, offers, limits = an_instance(seed, customers=12, coarse=coarse, fallback=fallback)
+    offers = replace(offers, keys=np.arange(len(offers)) * 10)
+    order = np.random.default_rng(seed).permutation(len(offers))
+    place = np.argsort(order)
+    columns = {name: value[order] for name, value in vars(offers).items() if name != "fallback"}
+    shuffled = Offers(**columns, fallback=int(place[offers.fallback]) if offers.fallback >= 0 else -1)
+    pairs = replace(candidates, offer=place.astype(np.uint16)[candidates.offer])
+    group = np.arange(0, len(offers), 2)
+    one = solve(candidates, offers, limits, seed=1, further=[GroupLimit(group, 3)])
+    other = solve(pairs, shuffled, limits, seed=1, further=[GroupLimit(place[group], 3)])
+    assert other.chosen.customer.tolist() == one.chosen.customer.tolist()
+    assert other.chosen.channel.tolist() == one.chosen.channel.tolist()
+    assert order[other.chosen.offer].tolist() == one.chosen.offer.tolist()
+    assert other.used.quota.tolist() == one.used.quota[order].tolist()
+    assert other.certificate == one.certificate
+    ghosts = at_prices(candidates, offers, limits, one.prices), at_prices(pairs, shuffled, limits, other.prices)
+    assert order[ghosts[1].offer].tolist() == ghosts[0].offer.tolist()
 
 
 def test_threads_over_many_pairs_change_nothing():

@@ -9,9 +9,10 @@ the customers (those who are in the same groups):
   offer (two at least): its cost per redemption, the price of its budget · last, one per channel: growth (p1 / p0).
 upper (reach, gain [… × channels], fee), float32 [segments × m]: a pair with a p0 below reach is worth nothing on any
 channel, and no pair that is worth something is worth more than p0·gain − fee.
-`row` is (indptr, offer, p0, allowed, segment, person), `rules` (toll, positions, rank, group, grouped, fallback by
-channel), `counting` (quota_kind, funder, unit, further limits by segment and offer), `left` (quota, budget, capacity,
-further, patience: messages of each person), `made` (channel, chosen): see Prepared.
+`row` is (indptr, offer, p0, allowed, segment, person, extra: what a message to each customer costs beyond the toll,
+without rows where nothing), `rules` (toll, positions, rank, group, grouped, fallback by channel), `counting`
+(quota_kind, funder, unit, further limits by segment and offer), `left` (quota, budget, capacity, further, patience:
+messages of each person), `made` (channel, chosen): see Prepared.
 """
 
 from campaigns.allocation.kernels.counting import take_all

@@ -4,7 +4,7 @@
 import numpy as np
 
 from campaigns.allocation.kernels.compiling import compiled, inlined
-from campaigns.allocation.kernels.worth import HEAD, further_funders, growth_at, raised, worth_of
+from campaigns.allocation.kernels.worth import HEAD, further_funders, growth_at, raised, toll_of, worth_of
 
 FEW = 3  # positions of a message, for the fast way
 NEARLY = 0.96  # how near a pair's worth is to its upper bound, nearly always
@@ -92,7 +92,7 @@ def best_message(i, row, terms, upper, rules, near, worths, spots, drawn):
     drawn [channels × most positions] is filled with its pairs. Regret: by how much the next best falls short, which is
     a message with another last offer, the best one on another channel, or none.
     """
-    indptr, offer, p0, allowed, segment, _ = row
+    indptr, offer, p0, allowed, segment, _, extra = row
     s = np.uint64(segment[i])
     toll, positions, rank, group, grouped, fallback = rules
     channels = len(toll)
@@ -126,7 +126,7 @@ def best_message(i, row, terms, upper, rules, near, worths, spots, drawn):
             drawn[c, 0] = alone
         elif count == positions[c] and left > 0:
             swap -= worths[draw(left, offer, worths, spots, rank)]
-        total = together - toll[c]
+        total = together - toll_of(i, c, toll, extra)
         if count > 0 and total > best_total:
             regret = min(swap, total - best_total)
             best_total, best_channel, best_count = total, c, count
@@ -142,7 +142,7 @@ def best_of_many(i, row, terms, upper, rules, near, worths, bounds, drawn):
     Upper bounds come first: most messages are seen not to be worth sending, and most pairs not to be among the best,
     before it is worked out what they are worth.
     """
-    indptr, offer, p0, allowed, segment, _ = row
+    indptr, offer, p0, allowed, segment, _, extra = row
     s = np.uint64(segment[i])
     toll, positions, rank, _, _, _ = rules
     reach, gain, fee = upper
@@ -168,7 +168,8 @@ def best_of_many(i, row, terms, upper, rules, near, worths, bounds, drawn):
         full = positions[c]
         last = first if full == 1 else second if full == 2 else third
         most = np.float64(first) + np.float64(second) * (full > 1) + np.float64(third) * (full > 2)
-        if most - toll[c] <= best_total:
+        cost = toll_of(i, c, toll, extra)
+        if most - cost <= best_total:
             continue
         growth, count, least = growth_at(terms, channels, c), 0, np.float32(NEARLY * last)
         while True:
@@ -198,8 +199,8 @@ def best_of_many(i, row, terms, upper, rules, near, worths, bounds, drawn):
         together = 0.0
         for t in range(count):
             together += worths[t]
-        if count > 0 and together - toll[c] > best_total:
-            best_total, best_channel, best_count = together - toll[c], c, count
+        if count > 0 and together - cost > best_total:
+            best_total, best_channel, best_count = together - cost, c, count
     return best_channel, best_count, best_total
 
 

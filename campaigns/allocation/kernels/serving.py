@@ -6,7 +6,7 @@ import numpy as np
 from campaigns.allocation.kernels.choosing import draw, find, strike, strike_group, within_reach, worth_having
 from campaigns.allocation.kernels.compiling import compiled
 from campaigns.allocation.kernels.counting import lacking, left_for, strike_unfit, take, take_message
-from campaigns.allocation.kernels.worth import further_funders, growth_at, raised, worth_of
+from campaigns.allocation.kernels.worth import further_funders, growth_at, raised, toll_of, worth_of
 
 
 @compiled
@@ -16,7 +16,7 @@ def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots
     made: channel [n] (−1: no message), chosen [n × most positions] (pairs, −1: free). A customer who has a message
     keeps it and gets its free positions filled; but a fallback stays alone.
     """
-    indptr, offer, p0, allowed, segment, person = row
+    indptr, offer, p0, allowed, segment, person, extra = row
     s = np.uint64(segment[i])
     toll, positions, rank, group, grouped, fallback = rules
     _, _, capacity, _, patience = left
@@ -71,7 +71,7 @@ def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots
             take(s, j, raised(np.float64(p0[drawn[c, t]]), terms[s, j, growth]), -1, terms, counting, left)
         if alone_worth > together:
             together, count, drawn[c, 0] = alone_worth, 1, alone
-        total = together if fixed else together - toll[c]
+        total = together if fixed else together - toll_of(i, c, toll, extra)
         if count > 0 and total > best_total:
             best_total, best_channel, best_count = total, c, count
     if best_channel >= 0:
@@ -110,7 +110,7 @@ def message_worth(i, row, terms, rules, made):
             j, chance = np.uint64(row[1][e]), np.float64(row[2][e])
             p1 = raised(chance, terms[s, j, growth_at(terms, channels, c)])
             total += worth_of(s, j, chance, p1, terms) - further_funders(s, j, p1, terms, channels)
-    return total - rules[0][c]
+    return total - toll_of(i, c, rules[0], row[6])
 
 
 @compiled

@@ -17,6 +17,12 @@ def raised(p0, growth):
 
 
 @inlined
+def toll_of(i, c, toll, extra):
+    """What a message to customer i on channel c costs."""
+    return toll[c] + extra[i, c] if len(extra) > 0 else toll[c]
+
+
+@inlined
 def growth_at(terms, channels, c):
     return np.uint64(terms.shape[2] - channels + c)
 
