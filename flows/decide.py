@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from campaigns.calendar import Occurrence, due_occurrence
+from campaigns.codes import assign_codes
 from campaigns.firing import campaign_at, greets, offer_ends
 from campaigns.hijri import Moon
 from campaigns.message import Sender
@@ -19,7 +20,9 @@ from campaigns.tables import MESSAGES
 from flows.campaign_files import find_campaign, load_campaigns, workspace_moon
 from flows.catalogue import workspace_policy
 from flows.champion import Champion, load_champion
+from flows.codes import Free, codes_left, within_codes
 from flows.controls import record_controls
+from flows.deciding.chances import Past
 from flows.deciding.choice import Choice, Together, choose
 from flows.deciding.considered import CONSIDERED, considered_table, losing_counts
 from flows.deciding.due import Due, due_on
@@ -122,6 +125,7 @@ class Solved:
     champion: Champion
     choices: list[Choice]
     together: Together
+    codes: Free
 
 
 def solve_together(workspace: Workspace, settings: Settings, due: Due, as_of: datetime) -> Solved:
@@ -132,13 +136,15 @@ def solve_together(workspace: Workspace, settings: Settings, due: Due, as_of: da
     people = read_people(workspace, settings, due, as_of)
     known = replace(known, inputs={**known.inputs, **people.inputs})
     moon = workspace_moon(workspace)
-    plans = [plan_for(*one, known, people, champion, as_of, settings, moon) for one in due]
+    past = Past(known.purchases, known.items, as_of, settings.train.seed)
+    free = codes_left(workspace, due)
+    plans = [plan_for(*one, known, people, past, as_of, settings, moon, free) for one in due]
     night = local_day(settings, min(occurrence.decide_at for _, occurrence in due))
     firing = [(campaign.id, occurrence.name) for campaign, occurrence in due]
     left = what_is_left(plans, held_runs(workspace, settings, firing, night, as_of))
     starts = [former_prices(workspace, plan, as_of) for plan in plans]
     log.info("choosing offers for %s people", len(left.messages))
-    return Solved(champion, *choose(plans, left, settings.night, settings.train.seed, starts))
+    return Solved(champion, *choose(plans, left, settings.night, settings.train.seed, starts), free)
 
 
 def plan_for(
@@ -146,20 +152,21 @@ def plan_for(
     occurrence: Occurrence,
     known: Known,
     people: People,
-    champion: Champion,
+    past: Past,
     as_of: datetime,
     settings: Settings,
     moon: Moon,
+    free: Free,
 ) -> Plan:
     """Raises InputError for a campaign of whose offers the day leaves none."""
     if campaign.schedule.occasion in OF_RAMADAN:
         known = replace(known, items=keep_ramadan(known.items))
     log.info("%s: finding who may be addressed", campaign.id)
-    campaign = campaign_at(campaign, occurrence, known.items)
+    campaign = within_codes(campaign_at(campaign, occurrence, known.items), free)
     if not campaign.offers:
         raise InputError(f"{campaign.id}: no offer is left on {occurrence.day}: no stock, or past the last order")
     audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
-    return plan_campaign(campaign, occurrence, known, audience, champion, as_of, settings, people.segments)
+    return plan_campaign(campaign, occurrence, known, audience, past, as_of, settings, people.segments)
 
 
 def publish_run(
@@ -169,7 +176,9 @@ def publish_run(
     champion, together, choice = solved.champion, solved.together, solved.choices[k]
     plan = choice.plan
     campaign, occurrence, known = plan.campaign, plan.occurrence, plan.known
-    decisions = decisions_table(campaign, occurrence, champion, known, choice)
+    decisions = decisions_table(campaign, occurrence, champion, known, choice, as_of)
+    codes = assign_codes(decisions, campaign.offers, solved.codes)
+    decisions = decisions.set_column(decisions.column_names.index("code"), "code", codes)
     considered = considered_table(choice, together)
     manifest = run_manifest(
         workspace, settings, campaign, occurrence, champion, known, plan.audience, choice, together, decisions, as_of
