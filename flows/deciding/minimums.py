@@ -31,7 +31,7 @@ def plain_faults(plan: Plan) -> list[str]:
     for."""
     pairs, faults = plan.treatment.candidates, []
     customer = np.repeat(np.arange(pairs.customers), np.diff(pairs.indptr))
-    reachable = pairs.channel_ok.any(axis=1)
+    reachable = np.asarray(pairs.channel_ok.any(axis=1))
     response = np.where(pairs.channel_ok, plan.limits.response, 0.0).max(axis=1, initial=0.0)
     chance = np.minimum(1.0, pairs.p0 * (1 + plan.offers.uplift[pairs.offer] * response[customer]))
     for row in plan.rows:
