@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.workspace import Workspace, point, publishing, write_json
+from flows.workspace import Workspace, point, publishing, withdraw, write_json
 from recsys import artifact
 from recsys.artifact import Artifact, ArtifactError
 from recsys.interactions import InteractionMatrix
@@ -41,7 +41,7 @@ class Champion:
 
     @property
     def name(self) -> str:
-        """The kind of model: blend, als, frequency or popularity."""
+        """The kind of model: blend, frequency or another of flows.recipes.FITS."""
         return self.manifest["champion"]
 
     @property
@@ -97,6 +97,17 @@ def publish_champion(workspace: Workspace, manifest: Mapping[str, Any], serving:
     if serves is None or serves[:16] <= name[:16]:
         point(workspace.champion, workspace.models / name)
     return _load(workspace.models / name)
+
+
+def discard_models(workspace: Workspace, keep: int) -> list[str]:
+    """Deletes all models but the newest `keep` and the one that serves, with what they recommended; their names."""
+    names = [path.name for path in workspace.models.iterdir() if NAME.fullmatch(path.name)]
+    names.sort(key=lambda name: (name[:16], (workspace.models / name).lstat().st_mtime_ns))
+    gone = [name for name in names[:-keep] if name != _serving_name(workspace)]
+    for name in gone:
+        withdraw(workspace.models / name)
+        withdraw(workspace.recommendations(name))
+    return gone
 
 
 def _same(workspace: Workspace, stamp: str, content: Mapping[str, Any]) -> str | None:

@@ -301,6 +301,13 @@ def publishing(target: Path) -> Iterator[Path]:
             shutil.rmtree(stale)
 
 
+def withdraw(target: Path) -> None:
+    """Takes back what was published: first nobody finds it any more, then its files go. Not there: nothing to do."""
+    target.unlink(missing_ok=True)
+    for version in (target.parent / ".versions").glob(f"{target.name}-{'?' * 16}"):
+        shutil.rmtree(version)
+
+
 def point(link: Path, folder: Path) -> None:
     """Swings a symbolic link over to a folder in one step."""
     aside = link.with_name(f".{link.name}.{os.getpid()}")

@@ -30,9 +30,11 @@ def fit_logistic(
 
     So a feature is held to its prior until some tens of events speak against it, whatever its unit; the intercept is
     free. features: [rows × features]; nonnegative: which weights may not fall below 0. Where nothing, or everything,
-    happened, the rate is drawn in by half an event.
+    happened, the rate is drawn in by half an event; no rows give the prior, and an intercept of 0.
     """
     x = np.asarray(features, np.float64)
+    if not len(x):
+        return Logistic(0.0, prior.copy())
     mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
     x = (x - mean) / spread
     y = happened.astype(np.float64)
