@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from campaigns.marked_yaml import read_yaml
+from campaigns.schedule import Schedule
 from campaigns.spec import load_campaign
 from flows.cli import app
+from flows.new_campaign import presets
 from flows.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
@@ -18,7 +21,8 @@ TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 
 
 def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT[page], re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT[page], re.MULTILINE | re.DOTALL)
+    return [body for tag, body in fenced if tag == language]
 
 
 def promised_commands():
@@ -47,6 +51,15 @@ def test_a_command_on_the_pages_is_one_that_larisma_takes(words):
 def test_the_example_campaign_on_the_campaigns_page_has_no_fault():
     (example,) = blocks("campaigns.md", "yaml")
     assert load_campaign(Path("harbolnas.yaml"), example).id == "harbolnas"
+
+
+def test_the_phases_on_the_campaigns_page_are_a_schedule():
+    (example,) = blocks("campaigns.md", "yml")
+    assert Schedule.model_validate(read_yaml(example).value["schedule"]).phase("hari-raya").estimate == "wait"
+
+
+def test_every_preset_stands_on_the_campaigns_page():
+    assert [name for name in presets() if f"`{name}`" not in TEXT["campaigns.md"]] == []
 
 
 def test_the_settings_on_the_readme_are_settings():
