@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flows.settings import Train
+from recsys.artifact import Artifact
 from recsys.baselines import fit_frequency, fit_popularity
 from recsys.blend import aligned, category_groups, fit_blend
 from recsys.cells import Cells, cells_of
@@ -24,7 +25,8 @@ class Material:
     """What models are made from: all that was known as of an instant. Factors are fitted once, whoever needs them.
 
     matrix: of the purchases before as_of. items: the items table; only categories are taken from it. window_days: how
-    far ahead is looked. earlier: the material of as_of less the window, if it was ever made.
+    far ahead is looked. earlier: the material of as_of less the window, if it was ever made. before: what an earlier
+    training fitted as of a little earlier, whose factors are gone on from; None: they are fitted from scratch.
     """
 
     matrix: InteractionMatrix
@@ -34,10 +36,17 @@ class Material:
     window_days: float
     train: Train
     earlier: "Material | None" = None
+    before: Artifact | None = None
 
     @cached_property
     def als(self) -> LinearModel:
-        return fit_als(self.matrix.matrix, factors=self.train.factors, seed=self.train.seed)
+        return fit_als(
+            self.matrix.matrix,
+            factors=self.train.factors,
+            start=aligned(self.before.model, self.before.matrix, self.matrix) if self.before else None,
+            sample=self.train.sample_customers,
+            seed=self.train.seed,
+        )
 
     @cached_property
     def cells(self) -> Cells:
@@ -76,4 +85,5 @@ FITS: dict[str, Callable[[Material], Recommender]] = {
     "hybrid": lambda material: fit_hybrid(material.als, material.matrix.matrix),
     "blend": blend,
 }
+FACTORED = ("als", "hybrid", "blend")  # with factors that alternating least squares can go on from
 BASELINES = ("popularity", "frequency")  # what a model must beat

@@ -14,10 +14,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from flows.champion import Champion, load_champion, publish_champion
+from flows.champion import Champion, discard_models, load_champion, publish_champion
 from flows.guards import MOST_ORDERS, RefusedModel, check_against_serving, check_evaluation, check_matrix, check_model
 from flows.instants import flow_instant
-from flows.recipes import BASELINES, FITS, Material
+from flows.recipes import BASELINES, FACTORED, FITS, Material
 from flows.recommend import publish_recommendations
 from flows.redemptions import judge_redemptions, read_facts, with_redemptions
 from flows.settings import Settings, Train, load_settings, window
@@ -51,19 +51,24 @@ def train_models(workspace: Workspace, settings: Settings, as_of: datetime) -> d
 
     Returns plain JSON values: {"id": the folder in models/, "champion": the kind that won, "as_of", "cut", "metric",
     "metrics": the winner's means over all, "evaluation": see recsys.evaluation, "compared_with": the ID of the model
-    that served, "note": why it could not be compared, "customers", "items", "settings", "inputs", "code"}.
-    Raises InputError if there is too little to train on and RefusedModel if a check fails; nothing is then published.
+    that served, "note": why it could not be compared, "customers", "items", "settings", "inputs", "code"}. inputs has
+    "model" where the fit went on from an earlier one's factors: see train.warm_days.
+    Models older than the newest train.keep_models are deleted. Raises InputError if there is too little to train on and
+    RefusedModel if a check fails; nothing is then published.
     """
     as_of = _whole_seconds(as_of)
     cut = as_of - window(settings)
     log.info("reading purchases")
     purchases = read_table(workspace, "purchases", as_of=as_of)
-    trial = _try(workspace, settings, purchases, as_of)
+    before = night_before(workspace, as_of, settings.train)
+    trial = _try(workspace, settings, purchases, as_of, before)
     champion = trial.evaluation["best"]
     matrix = _matrix(purchases, as_of, settings.train)
     check_against_serving(matrix, trial.serving)
     check_evaluation(trial.evaluation, SERVING, trial.serving, settings.train.metric, settings.train.tolerance)
-    material = replace(trial.material, matrix=matrix, as_of=as_of, earlier=trial.material)
+    material = replace(
+        trial.material, matrix=matrix, as_of=as_of, earlier=trial.material, before=before.serving if before else None
+    )
     model = _fit(champion, material)
     rows = [row for row in trial.evaluation["rows"] if (row["model"], row["slice"]) == (champion, "all")]
     manifest = {
@@ -78,11 +83,15 @@ def train_models(workspace: Workspace, settings: Settings, as_of: datetime) -> d
         "customers": len(matrix.customers),
         "items": len(matrix.items),
         "settings": settings.train.model_dump(mode="json"),
-        "inputs": {"purchases": {"rows": purchases.num_rows, "sha256": table_digest(purchases)}},
+        "inputs": {
+            "purchases": {"rows": purchases.num_rows, "sha256": table_digest(purchases)},
+            **({"model": {"id": before.id, "sha256": before.manifest["digests"]}} if before else {}),
+        },
         "code": version("larisma"),
     }
     log.info("publishing")
     published = publish_champion(workspace, manifest, (model, matrix), (trial.models[champion], trial.material.matrix))
+    discard_models(workspace, settings.train.keep_models)
     return {"id": published.id, **manifest}
 
 
@@ -99,7 +108,23 @@ def evaluate_models(workspace: Workspace, settings: Settings, as_of: datetime | 
     return with_redemptions(evaluation, judge_redemptions(read_facts(workspace, as_of), settings.train.seed))
 
 
-def _try(workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: datetime) -> Trial:
+def night_before(workspace: Workspace, as_of: datetime, train: Train) -> Champion | None:
+    """The model that served before as_of, if it is young enough and of a kind and width to go on from."""
+    if not train.warm_days:
+        return None
+    try:
+        before = load_champion(workspace, as_of - timedelta(seconds=1))
+    except InputError:  # none, or a damaged one: from scratch, then
+        return None
+    if as_of - before.as_of > timedelta(days=train.warm_days) or before.name not in FACTORED:
+        return None
+    widths = {part.model.arrays()["item_factors"].shape[1] for part in (before.serving, before.at_cut)}
+    return before if widths == {train.factors} else None
+
+
+def _try(
+    workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: datetime, before: Champion | None = None
+) -> Trial:
     split_metric(settings.train.metric)
     cut = as_of - window(settings)
     _require_purchases(purchases, cut, as_of, settings.train)
@@ -116,7 +141,9 @@ def _try(workspace: Workspace, settings: Settings, purchases: pa.Table, as_of: d
             f"{as_of.isoformat()}, too few to judge by (at least {LEAST_CUSTOMERS}); lengthen train.window_days"
         )
     items = read_table(workspace, "items", columns=["item_id", "category"])
-    material = Material(matrix, purchases, items, cut, window(settings) / timedelta(days=1), settings.train)
+    at_cut = before.at_cut if before else None
+    days = window(settings) / timedelta(days=1)
+    material = Material(matrix, purchases, items, cut, days, settings.train, before=at_cut)
     models = {name: _fit(name, material) for name in FITS}
     scorers: dict[str, Scorer] = {name: model.scores for name, model in models.items()}
     serving, note = _serving(workspace, cut, as_of)

@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from recsys.cells import Cells, bought_after, days_before
 from recsys.discoveries import Discoveries, Taste, fit_discoveries
 from recsys.interactions import InteractionMatrix
-from recsys.models import Floats, LinearModel, ModelError, Rows, factor_shares, fit_als, similar_items
+from recsys.models import Floats, LinearModel, ModelError, Recommender, Rows, factor_shares, fit_als, similar_items
 from recsys.neighbours import largest
 from recsys.repeats import repeat_probabilities, windows_behind
 
@@ -239,11 +239,12 @@ def category_groups(categories: Sequence[str | None]) -> NDArray[np.int32]:
     return np.array(kept, np.int32).reshape(len(kept), len(categories))
 
 
-def aligned(model: LinearModel, own: InteractionMatrix, matrix: InteractionMatrix) -> tuple[Floats, Floats]:
+def aligned(model: Recommender, own: InteractionMatrix, matrix: InteractionMatrix) -> tuple[Floats, Floats]:
     """The factors of a model fitted on another matrix, in the rows and columns of this one; 0 where it knows none."""
+    factors = model.arrays()
     row, column = own.customer_rows(matrix.customers), own.item_rows(matrix.items)
-    customers = np.where((row >= 0)[:, None], model.customer_factors[row], 0).astype(np.float32)
-    return customers, np.where((column >= 0)[:, None], model.item_factors[column], 0).astype(np.float32)
+    customers = np.where((row >= 0)[:, None], factors["customer_factors"][row], 0).astype(np.float32)
+    return customers, np.where((column >= 0)[:, None], factors["item_factors"][column], 0).astype(np.float32)
 
 
 def blend_model(name: str, arrays: Mapping[str, NDArray]) -> Blend:

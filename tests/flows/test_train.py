@@ -12,7 +12,7 @@ import flows.train
 from flows.champion import load_champion
 from flows.settings import Settings, Train
 from flows.train import FITS, RefusedModel, describe, evaluate_models, train_models
-from flows.workspace import RunError, Workspace, folder_digest, publish_catalog, write_parquet
+from flows.workspace import RunError, Workspace, folder_digest, publish_catalog, publishing, write_parquet
 from recsys.artifact import ArtifactError
 from recsys.baselines import fit_popularity
 from recsys.evaluation import mean_of, purchases_between
@@ -268,3 +268,47 @@ def test_the_summary_is_said_in_markdown(workspace):
     text = describe(summary)
     assert f"**{summary['champion']}** serves as `{summary['id']}`" in text
     assert all(f"| {name} |" in text for name in FITS)
+
+
+def only_factors(monkeypatch):
+    """Nothing but alternating least squares can win."""
+    for name in set(FITS) - {"als"}:
+        monkeypatch.setitem(FITS, name, lambda material: fit_popularity(material.matrix.matrix))
+
+
+def test_a_night_goes_on_from_the_factors_of_the_night_before_and_says_so(workspace, monkeypatch):
+    only_factors(monkeypatch)
+    first, next_night = train_models(workspace, SETTINGS, AS_OF), AS_OF + timedelta(days=1)
+    digests = load_champion(workspace).manifest["digests"]
+    second = train_models(workspace, SETTINGS, next_night)
+    assert "model" not in first["inputs"]
+    assert second["inputs"]["model"] == {"id": first["id"], "sha256": digests}
+    before = state(workspace)
+    assert train_models(workspace, SETTINGS, next_night)["id"] == second["id"]  # not from its own factors
+    assert state(workspace) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "days"),
+    [({"warm_days": 0}, 1), ({}, 4), ({"factors": 6}, 1)],
+    ids=["switched off", "too old", "other width"],
+)
+def test_a_night_starts_from_scratch_where_it_may_not_go_on(workspace, monkeypatch, changes, days):
+    only_factors(monkeypatch)
+    train_models(workspace, SETTINGS, AS_OF)
+    assert "model" not in train_models(workspace, with_train(**changes), AS_OF + timedelta(days=days))["inputs"]
+
+
+def test_only_the_newest_models_and_the_one_that_serves_are_kept(workspace):
+    latest = train_models(workspace, SETTINGS, AS_OF)["id"]
+    earlier = [train_models(workspace, SETTINGS, AS_OF - timedelta(days=days))["id"] for days in (40, 20)]
+    assert {path.name for path in workspace.models.iterdir()} >= {latest, *earlier}
+    old = workspace.recommendations(earlier[0])
+    with publishing(old) as folder:
+        (folder / "manifest.json").write_text("{}")
+    last = train_models(workspace, with_train(keep_models=2), AS_OF - timedelta(days=10))["id"]
+    assert {path.name for path in workspace.models.iterdir() if path.name.startswith("2017")} == {latest, last}
+    assert not old.exists()
+    assert load_champion(workspace).id == latest
+    assert len(list((workspace.models / ".versions").iterdir())) == 2
+    assert not list((old.parent / ".versions").iterdir())
