@@ -53,16 +53,17 @@ def history(purchases: pa.Table, instant: datetime, items: pa.Array) -> History:
     customers = pc.unique(net["customer_id"]).sort()
     customer = pc.index_in(net["customer_id"], value_set=customers).to_numpy()
     at = net["occurred_at"].cast(INSTANT).cast(pa.int64()).to_numpy()
+    encoded = net["order_id"].combine_chunks().dictionary_encode()
+    named = np.empty(len(encoded.dictionary), np.int64)
+    named[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(named))
+    both = named[encoded.indices.to_numpy()] * max(len(customers), 1) + customer
     _, number, order = np.unique(
-        net["order_id"].combine_chunks().dictionary_encode().indices.to_numpy() * np.int64(max(len(customers), 1))
-        + customer,
-        return_index=True,
-        return_inverse=True,
-    )
+        both, return_index=True, return_inverse=True
+    )  # by order_id, whatever order rows are in
     when = np.full(len(number), np.iinfo(np.int64).min)
     np.maximum.at(when, order, at)  # an order is as old as its last line
     whose = customer[number]
-    by = np.lexsort((number, when, whose))
+    by = np.lexsort((when, whose))
     place = np.empty(len(by), np.int64)
     place[by] = np.arange(len(by))
 
@@ -103,3 +104,22 @@ def bought_between(known: History, scopes: csr_matrix, start: float, end: float)
     cells = (np.repeat(whose, np.diff(known.line))[line], known.item[line])
     shape = (len(known.customers), len(known.items))
     return csr_matrix((np.ones(len(cells[0]), np.float32), cells), shape=shape) @ scopes
+
+
+def owned(known: History, rows: NDArray[np.int64]) -> csr_matrix:
+    """float32 0/1 [rows × items]: what each has ever bought."""
+    many = known.last[rows] - known.first[rows]
+    order = _spans(known.first[rows], many)
+    lines = known.line[order + 1] - known.line[order]
+    item = known.item[_spans(known.line[order], lines)]
+    row = np.repeat(np.repeat(np.arange(len(rows)), many), lines)
+    out = csr_matrix((np.ones(len(item), np.float32), (row, item)), shape=(len(rows), len(known.items)))
+    out.sum_duplicates()
+    out.data[:] = 1
+    return out
+
+
+def _spans(start: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers from each start, so many of them, one span after the other."""
+    skipped = np.repeat(start - np.concatenate([[0], np.cumsum(length)[:-1]]), length) if len(start) else start
+    return skipped + np.arange(len(skipped))

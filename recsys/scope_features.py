@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from recsys.history import History
+from recsys.history import History, owned
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -58,9 +58,10 @@ def scope_facts(known: History, scopes: csr_matrix, window_days: float, seed: in
     if len(rows) > MOST_CUSTOMERS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_CUSTOMERS, replace=False))
     people, count = len(rows), scopes.shape[1]
-    owned, log_price = _owned(known, rows), _log_price(known)
-    buyers_of = np.bincount(owned.indices, minlength=len(known.items))
+    own_items, log_price = owned(known, rows), _log_price(known)
+    buyers_of = np.bincount(own_items.indices, minlength=len(known.items))
     chosen = np.sort(np.argsort(-buyers_of, kind="stable")[:TELLING_ITEMS])
+    told = own_items[:, chosen]
     telling = np.full(len(known.items), -1, np.int32)
     telling[chosen] = np.arange(len(chosen))
 
@@ -78,7 +79,7 @@ def scope_facts(known: History, scopes: csr_matrix, window_days: float, seed: in
         again += (orders > 1).sum(axis=0)
         spans += np.where(orders > 1, oldest - age, 0).sum(axis=0)
         steps += np.maximum(orders - 1, 0).sum(axis=0)
-        both += owned[block][:, chosen].T @ bought.astype(np.float32)
+        both += told[block].T @ bought.astype(np.float32)
     share, lately = (buyers + 0.5) / (people + 1), (recent + 0.5) / (people + 1)
     lift = (both + SHRINK * share) / (buyers_of[chosen, None] + SHRINK) - share
     lift[scopes[chosen].toarray() > 0] = 0
@@ -141,25 +142,6 @@ def _per_28_days(days: float) -> Floats:
     """Turns orders, halved every so many days, into orders per 28 days, for a history so long."""
     lives = np.array(HALF_LIVES)
     return (28 * math.log(2) / lives / -np.expm1(-math.log(2) * max(days, 1.0) / lives)).astype(np.float32)
-
-
-def _owned(known: History, rows: Rows) -> csr_matrix:
-    """float32 0/1 [rows × items]: what each has ever bought."""
-    many = known.last[rows] - known.first[rows]
-    order = _spans(known.first[rows], many)
-    lines = known.line[order + 1] - known.line[order]
-    item = known.item[_spans(known.line[order], lines)]
-    row = np.repeat(np.repeat(np.arange(len(rows)), many), lines)
-    out = csr_matrix((np.ones(len(item), np.float32), (row, item)), shape=(len(rows), len(known.items)))
-    out.sum_duplicates()
-    out.data[:] = 1
-    return out
-
-
-def _spans(start: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers from each start, so many of them, one span after the other."""
-    skipped = np.repeat(start - np.concatenate([[0], np.cumsum(length)[:-1]]), length) if len(start) else start
-    return skipped + np.arange(len(skipped))
 
 
 def _log_price(known: History) -> Floats:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.history import History, owned
 from recsys.tables import ITEMS, conform
 
 LEAST_BUYERS = 10  # of a scope's items together
@@ -39,6 +40,11 @@ def sample_scopes(items: pa.Table, buyers: NDArray[np.integer], count: int, seed
             parts = 1 + rng.geometric(0.4)
             drawn.append(np.unique(np.concatenate([pool.draw(rng) for _ in range(parts * pool.in_union)])))
     return as_scopes(list({members.tobytes(): members for members in drawn}.values()), items.num_rows)
+
+
+def buyers_of(known: History) -> NDArray[np.int64]:
+    """How many customers ever bought each item, int64 [items]."""
+    return np.bincount(owned(known, known.known).indices, minlength=len(known.items))
 
 
 def as_scopes(members: Sequence[Members], items: int) -> csr_matrix:

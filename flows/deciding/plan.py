@@ -20,9 +20,9 @@ from campaigns.limits import Limit
 from campaigns.scope import scope_matrix
 from campaigns.spec import Campaign
 from campaigns.tables import CHANNELS
-from flows.champion import Champion
+from flows.deciding.chances import Past, offer_chances, propensities
 from flows.deciding.limits import Labels, Row, labels, own_rows
-from flows.deciding.worth import BASKET_DAYS, fit_rates, limit_arrays, offer_arrays, past_baskets, propensities
+from flows.deciding.worth import BASKET_DAYS, limit_arrays, offer_arrays, past_baskets
 from flows.settings import Settings
 
 
@@ -60,6 +60,7 @@ class Arm:
 @dataclass(frozen=True, eq=False)
 class Plan:
     """scopes: 0/1 [items × offers], rows as in the items table. base_rates: [offers], the share of buyers in scope.
+    learned: how the chances were come by and how good they are, see flows.deciding.chances.checked.
     rows: limits on groups, in the numbers of the candidates' groups. limits.budgets and offers.shares: by funder."""
 
     campaign: Campaign
@@ -72,6 +73,7 @@ class Plan:
     rows: tuple[Row, ...]
     scopes: csr_matrix
     base_rates: NDArray[np.float64]
+    learned: dict[str, Any]
     margin_known: NDArray[np.float64]
     treatment: Arm
     control: Arm
@@ -82,15 +84,15 @@ def plan_campaign(
     occurrence: Occurrence,
     known: Known,
     audience: Audience,
-    champion: Champion,
+    past: Past,
     as_of: datetime,
     settings: Settings,
     segments: pa.Table | None = None,
 ) -> Plan:
-    """Raises CampaignError for a limit that concerns no offer, InputError for a window the model cannot speak of."""
+    """Raises InputError for a window that the purchases known cannot speak of."""
     items, seed, night = known.items, settings.train.seed, settings.night.limits
     scopes = scope_matrix(campaign.offers, items, items["item_id"])
-    rates = fit_rates(champion, known.purchases, items, campaign)
+    chances = offer_chances(past, campaign, items)
     since = as_of - timedelta(days=BASKET_DAYS)
     spend, margin = past_baskets(known.purchases, items, scopes, since, settings.margin_rate)
     funders = tuple(sorted(campaign.budgets))
@@ -103,7 +105,7 @@ def plan_campaign(
         since = as_of - timedelta(days=days)
         own = people["customer_id"]
         may_get &= ~bought_lately(own, known.purchases, scopes, items["item_id"], narrow, since=since)
-    propensity = propensities(champion, rates, items, campaign.offers, people["customer_id"].combine_chunks())
+    propensity = propensities(chances, people["customer_id"], may_get)
     own, shared = groups_of(asked, campaign.limits, people), groups_of(asked, night, people)
     rows, numbers = own_rows(campaign, offers.benefit, own)
 
@@ -123,7 +125,8 @@ def plan_campaign(
         funders,
         tuple(rows),
         scopes,
-        rates.base,
+        chances.base,
+        chances.about,
         share_with_margin(items, scopes),
         arm("treatment"),
         arm("control"),
@@ -185,4 +188,10 @@ def candidates(
         channel_ok=np.column_stack([people[channel].to_numpy() for channel in CHANNELS]),
         keys=pd.util.hash_array(people["customer_id"].to_numpy(), hash_key=f"{seed:016d}"),
         groups=groups,
+        message_cost=fatigue if (fatigue := _fatigue(people)).any() else None,
     )
+
+
+def _fatigue(people: pa.Table) -> NDArray[np.float64]:
+    """Rupiah that unopened messages add to the cost of one more: [people × channels]."""
+    return np.column_stack([people[f"{channel}_fatigue"].to_numpy().astype(np.float64) for channel in CHANNELS])

@@ -1,7 +1,7 @@
-"""What each offer is worth to each person: propensities and past baskets, and with them the allocation's offers."""
+"""What each offer is worth: past baskets in its scope, and with them the allocation's offers and limits."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -10,59 +10,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 
 from campaigns.allocation import REDEEMED, SENT, Limits, Offers
-from campaigns.scope import scope_matrix
-from campaigns.spec import Campaign, Channel, Offer
+from campaigns.spec import Campaign, Channel
 from campaigns.value import economics
-from flows.champion import Champion
-from recsys.artifact import Artifact
-from recsys.evaluation import bought_matrix, purchases_between
-from recsys.propensity import DecileRates, fit_decile_rates
-from recsys.tables import INSTANT, InputError
+from recsys.tables import INSTANT
 
 BASKET_DAYS = 182  # how far back baskets say what an order in a scope is worth
 RETAILER = "retailer"
-
-
-def fit_rates(champion: Champion, purchases: pa.Table, items: pa.Table, campaign: Campaign) -> DecileRates:
-    """The rate of purchase in each offer's scope within the campaign's window, by decile of the score known before it.
-
-    The champion carries its twin fitted at the cut, which knows nothing of what came after. As the messages go out
-    lead_days after the decision, the window begins lead_days after the cut.
-    purchases: net of returns as of the decision. Raises InputError if the window is longer than what was held out.
-    """
-    fit, offers, lead = champion.at_cut, campaign.offers, campaign.schedule.lead_days
-    start = champion.cut + timedelta(days=lead)
-    end = start + timedelta(days=campaign.window_days)
-    if end > champion.as_of:
-        needed, held_out = lead + campaign.window_days, (champion.as_of - champion.cut).days
-        raise InputError(
-            f"{campaign.id}: lead_days and window_days are {needed} days together, and the model held out {held_out}; "
-            f"set train.window_days to {needed} or more in larisma.toml and train again"
-        )
-    window = purchases_between(purchases, start, end)
-    item_ids = items["item_id"].combine_chunks()
-    in_scope = bought_matrix(window, fit.matrix.customers, item_ids) @ scope_matrix(offers, items, item_ids)
-    scores, before = scope_facts(fit, np.arange(len(fit.matrix.customers)), items, offers)
-    return fit_decile_rates(scores, before, in_scope.toarray() > 0)
-
-
-def propensities(
-    champion: Champion, rates: DecileRates, items: pa.Table, offers: Sequence[Offer], people: pa.Array
-) -> NDArray[np.float32]:
-    """p0 [people × offers], from the scores of the model that serves."""
-    rows = champion.serving.matrix.customer_rows(people)
-    return rates.apply(*scope_facts(champion.serving, rows, items, offers))
-
-
-def scope_facts(
-    fit: Artifact, rows: NDArray[np.integer], items: pa.Table, offers: Sequence[Offer]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """(score, bought before) of each row in each offer's scope; row -1 is a customer without history."""
-    scopes = scope_matrix(offers, items, fit.matrix.items)
-    before = np.zeros((len(rows), len(offers)), np.bool_)
-    known = rows >= 0
-    before[known] = (fit.matrix.matrix[rows[known]] @ scopes).toarray() > 0
-    return fit.model.scope_scores(rows, scopes), before
 
 
 def positions(ids: pa.ChunkedArray, among: pa.Array) -> NDArray[np.int32]:

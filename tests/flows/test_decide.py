@@ -325,9 +325,9 @@ def test_consent_that_the_settings_assume_counts_where_no_word_was_given(copied)
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_window_longer_than_what_the_model_held_out_is_an_error_that_names_both(copied):
-    copied.edit_campaign("window_days: 20", "window_days: 29")
-    with pytest.raises(InputError, match=r"window_days.* 29 .*the model held out 28; .*29 or more"):
+def test_a_window_longer_than_what_is_known_before_it_is_an_error_that_names_both(copied):
+    copied.edit_campaign("window_days: 20", "window_days: 366")
+    with pytest.raises(InputError, match=r"panen: lead_days and window_days are 366 days .* for 39\d days; .* 394"):
         copied.decide()
 
 

@@ -11,11 +11,9 @@ from campaigns.allocation import REDEEMED, SENT
 from campaigns.scope import scope_matrix
 from campaigns.spec import load_campaign
 from campaigns.tables import CHANNELS
-from flows.champion import load_champion
-from flows.decide import read_known
-from flows.deciding.choice import candidates
+from flows.deciding.plan import candidates
 from flows.deciding.considered import best_value
-from flows.deciding.worth import fit_rates, limit_arrays, offer_arrays, past_baskets, propensities
+from flows.deciding.worth import limit_arrays, offer_arrays, past_baskets
 from recsys.tables import ITEMS, PURCHASES, conform
 
 NOW = datetime(2017, 12, 5, tzinfo=UTC)
@@ -101,38 +99,6 @@ def test_a_channel_that_the_campaign_does_not_use_has_no_room(campaign):
     assert limits.capacity.tolist() == [0, 20]
     assert limits.budgets.tolist() == [150_000, 12_000]
     assert limits.response.tolist() == [1, 0.6]
-
-
-# --- propensities ----------------------------------------------------------------------------------------------------
-
-
-def test_propensities_are_of_what_is_bought_within_the_window_by_those_who_like_it(shop, campaign):
-    """People with a taste for coffee (c000000, c000004 …) buy coffee: the world is made so."""
-    known, champion = read_known(shop.workspace, shop.as_of), load_champion(shop.workspace, shop.as_of)
-    rates = fit_rates(champion, known.purchases, known.items, campaign)
-    people = pa.array([f"c{k:06d}" for k in range(140)])
-    p0 = propensities(champion, rates, known.items, campaign.offers, people)
-    assert ((p0 > 0) & (p0 < 1)).all()
-    likes = np.arange(140) % 4 == 0
-    assert p0[likes, 0].mean() > 2 * p0[~likes, 0].mean()
-    newcomer = propensities(champion, rates, known.items, campaign.offers, pa.array(["nobody"]))
-    assert (newcomer[0] < p0.max(axis=0)).all()
-
-
-def test_the_window_begins_so_many_days_after_the_cut_as_messages_do_after_the_decision(shop, campaign):
-    known, champion = read_known(shop.workspace, shop.as_of), load_champion(shop.workspace, shop.as_of)
-
-    def base(window, lead, purchases):
-        schedule = campaign.schedule.model_copy(update={"lead_days": lead})
-        wanted = campaign.model_copy(update={"window_days": window, "schedule": schedule})
-        return fit_rates(champion, purchases, known.items, wanted).base.tolist()
-
-    whole, late = base(14, 0, known.purchases), base(14, 14, known.purchases)
-    assert whole != late
-    moment = pa.scalar(champion.cut + timedelta(days=14), known.purchases["occurred_at"].type)
-    early = known.purchases.filter(pa.compute.less(known.purchases["occurred_at"], moment))
-    assert base(14, 0, early) == whole  # what comes after the window does not count
-    assert base(14, 14, early) == [0.5 / (len(champion.at_cut.matrix.customers) + 1)] * 4
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys import propensity
-from recsys.propensity import fit_decile_rates
+from recsys import decile_rates
+from recsys.decile_rates import fit_decile_rates
 
 
 @st.composite
@@ -26,7 +26,7 @@ def one_group(scores, bought):
 
 
 def test_docstring_examples_hold():
-    assert doctest.testmod(propensity).failed == 0
+    assert doctest.testmod(decile_rates).failed == 0
 
 
 @given(histories(), st.integers(0, 1000), st.booleans())
@@ -48,7 +48,7 @@ def test_propensities_are_probabilities_and_never_quite_zero_or_one(history):
 def test_expected_buyers_are_near_the_buyers_there_were(history):
     scores, before, bought = history
     expected = fit_decile_rates(*history).apply(scores, before).sum(axis=0, dtype=float)
-    slack = propensity.PRIOR * 2 * (propensity.BINS + 1) + 1  # what smoothing can move between bins, in customers
+    slack = decile_rates.PRIOR * 2 * (decile_rates.BINS + 1) + 1  # what smoothing can move between bins, in customers
     assert (np.abs(expected - bought.sum(axis=0)) <= slack).all()
 
 
