@@ -135,14 +135,14 @@ def item_features(cells: Cells, window_days: float) -> Floats:
     w, items, customers = float(window_days), cells.shape[1], max(cells.shape[0], 1)
     first, last, buyers = cells.first_age, cells.last_age, cells.buyers
 
-    def spread(count: NDArray) -> NDArray:
-        return (count + 0.02 * buyers + 0.02) / customers
+    def spread(count: NDArray, of: NDArray | int) -> NDArray:
+        return np.log((count + 0.02 * buyers + 0.02) / of)
 
-    tried = [
-        np.log(spread(np.bincount(cells.item, first < span, items)) / span)
-        for span in (w / 4, w / 2, w, 2 * w, 3.25 * w)
-    ]
-    bought = [np.log(spread(np.bincount(cells.item, last < span, items))) for span in (w / 2, w)]
+    tried = []
+    for span in (w / 4, w / 2, w, 2 * w, 3.25 * w):
+        new = np.bincount(cells.item, first < span, items)
+        tried.append(spread(new, (customers - buyers + new + 1) * span))  # of those who had not bought it until then
+    bought = [spread(np.bincount(cells.item, last < span, items), customers) for span in (w / 2, w)]
     oldest, newest = np.zeros(items), np.full(items, np.inf)
     np.maximum.at(oldest, cells.item, first)
     np.minimum.at(newest, cells.item, last)
