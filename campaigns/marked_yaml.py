@@ -110,7 +110,7 @@ def _wording(error: MarkedYAMLError) -> str:
         return 'not valid YAML: a colon too many; put text that has a colon in "quotes"'
     if "flow mapping" in (error.context or "") or "flow sequence" in (error.context or ""):
         return (
-            "not valid YAML: a { or [ is not closed, or text within it has a comma, a colon or a bracket; "
+            "not valid YAML: a { or [ is not closed, or text within it has a comma, a colon, a bracket or {{ … }}; "
             'close it, or put the text in "quotes"'
         )
     if "scanning an alias" in (error.context or "") or "percent" in problem or "cannot start any token" in problem:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from campaigns.calendar import occurrence_instant
 from flows.campaign_files import find_campaign
 from flows.deciding.considered import BEATEN, CHOSEN
+from flows.deciding.greeting import NO_OFFER
 from flows.deciding.run import CONTROL, NOT_ELIGIBLE, NOTHING, file_name
 from flows.reporting.words import Words, load_words
 from flows.settings import Settings
@@ -26,6 +27,7 @@ TEXTS = {
         "window": "Peluang di bawah ini adalah peluang membeli dalam {days} hari tanpa promosi.",
         "header": ("penawaran", "judul", "peluang", "nilai", "alasan"),
         "chosen": "dipilih",
+        "greeting": "salam",
         "beaten": "kalah dari “{title}”",
         "rule": "tidak memenuhi syarat: {rule}",
         "priced": "{reason} (harga bayangan {price})",
@@ -40,6 +42,7 @@ TEXTS = {
         "window": "The chances below are of buying within {days} days without the promotion.",
         "header": ("offer", "title", "chance", "value", "reason"),
         "chosen": "chosen",
+        "greeting": "a greeting",
         "beaten": "beaten by “{title}”",
         "rule": "not eligible: {rule}",
         "priced": "{reason} (shadow price {price})",
@@ -70,6 +73,7 @@ def explain_decision(
     run, texts = last_run(workspace, campaign_id), TEXTS[language]
     manifest, campaign = read_json(run / "manifest.json"), find_campaign(workspace, campaign_id)
     titles = {offer["offer_id"]: offer["title"] for offer in manifest["offers"]}  # some may have left the file since
+    titles[NO_OFFER] = texts["greeting"]
     titles |= {offer.id: offer.text.get(language, offer.text["id"]).title for offer in campaign.offers}
     considered, decisions, left_out = (
         rows_of(run / f"{name}.parquet", customer) for name in ("considered", "decisions", "left_out")

@@ -7,9 +7,10 @@ from babel.numbers import format_currency
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.offer import Offer
+from campaigns.offer import Offer, Quota
 from campaigns.words import (
     called,
+    clock_words,
     languages,
     load_words,
     number,
@@ -68,6 +69,46 @@ def test_an_end_is_told_as_the_last_minute_in_the_readers_zone(zone, indonesian,
     said = [until_words(MIDNIGHT_IN_JAKARTA, zone, language).replace("\xa0", " ") for language in ("id", "en")]
     days = {"24": ("Minggu", "Sunday"), "25": ("Senin", "Monday")}[indonesian[:2]]
     assert said == [f"Sampai {days[0]}, {indonesian}", f"Until {days[1]}, {english}"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "home", "said"),
+    [
+        ("Asia/Jakarta", "Asia/Jakarta", "00.00 WIB"),
+        ("Asia/Pontianak", "Asia/Jakarta", "00.00 WIB"),
+        ("Asia/Jayapura", "Asia/Jakarta", "00.00 WIB / 02.00 WIT"),
+        ("Asia/Makassar", "Asia/Jakarta", "00.00 WIB / 01.00 WITA"),
+        ("Asia/Jayapura", "Asia/Jayapura", "02.00 WIT"),
+    ],
+)
+def test_a_sale_begins_at_one_instant_told_at_home_and_in_the_readers_time(zone, home, said):
+    begins = datetime(2026, 12, 11, 17, tzinfo=UTC)
+    assert clock_words(begins, zone, home, "id").replace("\xa0", " ") == said
+    assert clock_words(begins, zone, home, "en").replace("\xa0", " ") == said.replace(".", ":")
+
+
+@pytest.mark.parametrize(
+    ("terms", "indonesian", "english"),
+    [
+        ({"per_customer": 1}, "maks. 1× per pelanggan", "max. 1× per customer"),
+        ({"combinable": False}, "tidak bisa digabung dengan promo lain", "not to be combined with other offers"),
+        ({"combinable": True}, "bisa digabung dengan promo lain", "may be combined with other offers"),
+        ({"payment_methods": ["QRIS", "kartu Mitra"]}, "dengan QRIS atau kartu Mitra", "paying by QRIS or kartu Mitra"),
+        ({"delivery": ["pickup"]}, "ambil di toko", "collect in store"),
+        ({"delivery": ["digital", "pickup"]}, "dikirim secara digital atau ambil di toko", "delivered digitally or"),
+    ],
+)
+def test_the_terms_say_what_the_offer_asks(terms, indonesian, english):
+    stated = offer({"kind": "amount_off", "amount": 5000}).model_copy(update=terms)
+    assert indonesian in offer_words(stated, "id")["terms"]
+    assert english in offer_words(stated, "en")["terms"]
+
+
+@pytest.mark.parametrize("terms", [{"per_unit": 2.0}, {"quota": Quota(sent=3)}, {"quota": Quota(redeemed=3)}])
+def test_what_is_scarce_holds_while_the_quota_lasts(terms):
+    scarce = offer({"kind": "amount_off", "amount": 5000}).model_copy(update=terms)
+    assert offer_words(scarce, "id")["quota"] == "Selama kuota masih ada"
+    assert offer_words(offer({"kind": "amount_off", "amount": 5000}), "id")["quota"] == ""
 
 
 @pytest.mark.parametrize("zone", [None, "", "Mars/Olympus", "../../etc/passwd", "\x00"])
