@@ -6,7 +6,8 @@ from campaigns.allocation import MinimumsError
 from campaigns.calendar import due_occurrence
 from campaigns.spec import Campaign
 from campaigns.tables import CampaignError
-from flows.campaign_files import campaign_paths, find_campaign, workspace_moon
+from flows.announcements import workspace_moon
+from flows.campaign_files import campaign_paths, find_campaign
 from flows.decide import solve_together
 from flows.deciding.limits import limit_faults
 from flows.settings import Settings

@@ -1,25 +1,21 @@
 """The campaigns of a workspace, `campaigns/*.yaml`: found, listed, and checked against the data."""
 
-import csv
 from datetime import datetime
 from difflib import get_close_matches
-from io import StringIO
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from campaigns.calendar import occurrences
 from campaigns.checking import check_file, located
-from campaigns.hijri import COLUMNS, Moon, read_announcements
 from campaigns.policy import Policy, check_claims
 from campaigns.spec import Campaign, read_campaign
 from campaigns.tables import CampaignError
+from flows.announcements import workspace_moon
 from flows.catalogue import read_items, workspace_policy
 from flows.people import check_people
 from flows.settings import Settings
-from flows.workspace import Workspace, write_text
-
-CALENDAR = "calendar.csv"  # the government's announcements, beside larisma.toml
+from flows.workspace import Workspace
 
 
 def campaign_paths(workspace: Workspace) -> dict[str, Path]:
@@ -63,26 +59,6 @@ def _load(path: Path, policy: Policy) -> Campaign:
     if faults := check_claims(reading.campaign, policy):
         raise CampaignError("\n".join(reading.at(place, fault) for place, fault in faults))
     return reading.campaign
-
-
-def workspace_moon(workspace: Workspace) -> Moon:
-    """The government's announcements in the workspace's calendar.csv, if it has one. Raises CampaignError by line."""
-    path = workspace.root / CALENDAR
-    if not path.is_file():
-        return Moon()
-    return Moon(read_announcements(path.read_text(encoding="utf-8-sig"), path.name))
-
-
-def announce(workspace: Workspace, occasion: str, day: str, source: str, decided_at: datetime) -> Path:
-    """Adds a row to calendar.csv; returns its path. Raises CampaignError for what is no announcement."""
-    path = workspace.root / CALENDAR
-    known = path.read_text(encoding="utf-8-sig") if path.is_file() else ",".join(COLUMNS) + "\n"
-    row = StringIO()
-    csv.writer(row, lineterminator="\n").writerow([occasion, day, source, decided_at.isoformat(timespec="seconds")])
-    text = known + ("" if known.endswith("\n") else "\n") + row.getvalue()
-    read_announcements(text, path.name)
-    write_text(path, text)
-    return path
 
 
 def list_campaigns(workspace: Workspace, after: datetime) -> list[dict[str, Any]]:

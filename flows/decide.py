@@ -17,7 +17,8 @@ from campaigns.message import Sender
 from campaigns.policy import judged, keep_ramadan, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
-from flows.campaign_files import find_campaign, load_campaigns, workspace_moon
+from flows.announcements import workspace_moon
+from flows.campaign_files import find_campaign, load_campaigns
 from flows.catalogue import workspace_policy
 from flows.champion import Champion, load_champion
 from flows.codes import Free, codes_left, within_codes

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from campaigns.calendar import due_occurrence
-from flows.campaign_files import find_campaign, workspace_moon
+from flows.announcements import workspace_moon
+from flows.campaign_files import find_campaign
 from flows.decide import Solved, solve_together
 from flows.deciding.choice import Choice, Together, choose
 from flows.deciding.facts import (

@@ -16,6 +16,7 @@ from campaigns.hijri import Moon
 from campaigns.predicates import open_sandbox
 from campaigns.segments import check_columns, columns_used, needs_segments, segment_table, sources_of
 from campaigns.spec import Campaign
+from flows.announcements import workspace_moon
 from flows.contacts import History, read_history
 from flows.settings import Settings
 from flows.workspace import TABLES, Workspace, known_before, read_table, table_digest, table_files
@@ -147,7 +148,7 @@ def count_audience(workspace: Workspace, settings: Settings, campaign: Campaign,
     "channels": {name: people who may be reached there}, "effect": {"treated", "controls", "days", "rate" (of people who
     buy in so many days anyway), "smallest_lift" (of that rate, as a difference; null: none can be seen)}}
     """
-    occurrence = coming(campaign, as_of)
+    occurrence = coming(campaign, as_of, workspace_moon(workspace))
     people = read_people(workspace, settings, [(campaign, occurrence)], as_of)
     audience = audience_of(campaign, occurrence, people, settings, as_of)
     counts = dict(audience.funnel)
@@ -174,7 +175,7 @@ def check_people(
     workspace: Workspace, settings: Settings, campaign: Campaign, as_of: datetime
 ) -> tuple[dict[str, Any], list[str]]:
     """(as count_audience, a line for each thing that keeps the campaign from reaching anybody)."""
-    occurrence = coming(campaign, as_of)
+    occurrence = coming(campaign, as_of, workspace_moon(workspace))
     people = read_people(workspace, settings, [(campaign, occurrence)], as_of)
     columns = columns_used(campaign)
     faults = check_columns(campaign, filled_columns(workspace, columns, as_of))
@@ -190,9 +191,9 @@ def check_people(
     return counts, faults
 
 
-def coming(campaign: Campaign, as_of: datetime) -> Occurrence:
+def coming(campaign: Campaign, as_of: datetime, moon: Moon = NO_MOON) -> Occurrence:
     """The next occurrence; of a campaign that is over, one at as_of."""
-    return next(iter(occurrences(campaign.schedule, as_of, 1, known_at=as_of)), Occurrence(as_of, as_of))
+    return next(iter(occurrences(campaign.schedule, as_of, 1, moon=moon)), Occurrence(as_of, as_of))
 
 
 def buying_rate(workspace: Workspace, people: pa.Table, days: int, as_of: datetime) -> float:

@@ -9,7 +9,8 @@ from campaigns.calendar import Occurrence, occurrences_between
 from campaigns.firing import in_phase, offer_ends
 from campaigns.hijri import FEASTS, Moon
 from campaigns.spec import Campaign
-from flows.campaign_files import load_campaigns, workspace_moon
+from flows.announcements import workspace_moon
+from flows.campaign_files import load_campaigns
 from flows.people import audience_of, read_people
 from flows.settings import Settings
 from flows.workspace import Workspace

@@ -201,7 +201,7 @@ def campaign_announce(
     workspace: Folder = HERE,
 ) -> None:
     """Record the government's announcement of a feast; it overrides the estimate from then on."""
-    from flows.campaign_files import announce
+    from flows.announcements import announce
 
     place, settings = opened(workspace)
     path = announce(place, occasion, day, source, instant(decided, settings.timezone))

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from campaigns.calendar import NO_MOON, Occurrence, occurrences
 from campaigns.hijri import Moon
 from campaigns.spec import Campaign
-from flows.campaign_files import workspace_moon
+from flows.announcements import workspace_moon
 from flows.deciding.held import local_day
 from flows.settings import Settings
 from flows.workspace import Workspace

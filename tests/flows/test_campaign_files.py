@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from campaigns.tables import CampaignError
-from flows.campaign_files import announce, check_campaigns, find_campaign, list_campaigns, load_campaigns
+from flows.announcements import announce
+from flows.campaign_files import check_campaigns, find_campaign, list_campaigns, load_campaigns
 from flows.workspace import folder_digest
 
 AFTER = datetime(2017, 12, 5, tzinfo=UTC)
