@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from campaigns.content import Content, Texts, fill
+from campaigns.reasons import WORDS, Reason, read_reason, rhythm_words, segment_words
 from campaigns.words import (
     HOME_ZONE,
     called,
@@ -53,7 +54,7 @@ def message_context(
     """The context of one message.
 
     customer: a row of CUSTOMERS; decisions: its rows of DECISIONS for one channel, at least one, each with offer_id,
-    channel, placement, position, item_ids and, if it is known, because (ids of bought items, the reason for it);
+    channel, placement, position, item_ids and, if known, reason and because (ids of bought items, the reason for it);
     items: item id → row of ITEMS, of which those not known are left out. until: the instant at which the offers end, or
     that of each offer by its id, and under "" that of the rest. starts_at: when they begin, by default when it is sent;
     home: the zone in which that is told first. Without decisions it is a greeting.
@@ -87,7 +88,8 @@ def message_context(
         offer = {**texts.offers[decision["offer_id"]].said, **times}
         offer["place"] = "grid" if place and decision["placement"] != "push" else "hero"
         offer["url"] = _offer_url(base["shop_url"], content.campaign, decision["offer_id"], decision["channel"])
-        offer["chosen"] = _reason(decision.get("because") or (), items, words)
+        reason = read_reason(decision.get("reason") or "")
+        offer["chosen"] = _reason(reason, decision.get("because") or (), items, words, language)
         offer["code"] = tame(decision.get("code"), 64)
         offer["code_words"] = f"{words['labels']['code']}: {offer['code']}" if offer["code"] else ""
         offer["picks"] = _picks(decision["item_ids"] or (), items, offer["url"], MOST_PICKS[offer["place"]])
@@ -148,11 +150,24 @@ def _picks(
     return picks
 
 
-def _reason(because: Sequence[str], items: Mapping[str, Mapping[str, Any]], words: Mapping[str, Any]) -> str:
-    """Names one item that was bought; never one of those that one does not speak of."""
+def _reason(
+    reason: Reason,
+    because: Sequence[str],
+    items: Mapping[str, Mapping[str, Any]],
+    words: Mapping[str, Any],
+    language: str,
+) -> str:
+    """Names one item that was bought, or whom an item is popular with; never an item that one does not speak of."""
     for row in (items.get(item_id) for item_id in because):
         if row and row.get("title") and not row.get("restriction"):
-            return words["because"].format(title=tame(row["title"], 60))
+            title = tame(row["title"], 60)
+            if reason.every is not None and language in WORDS:
+                return rhythm_words(reason, language, title)
+            return words["because"].format(title=title)
+    known = {name: tame(value, 40) for name, value in reason.segment.items() if name != "age"}  # a mail tells no age
+    if known and language in WORDS:
+        said = segment_words(known, language)
+        return said[:1].upper() + said[1:]
     return words["chosen"]
 
 

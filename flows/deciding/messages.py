@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from campaigns.audience import Audience
 from campaigns.content import Content
 from campaigns.message import Sender, message_context
+from campaigns.reasons import read_reason
 from campaigns.rendering import compile_content, render_email, render_push
 from campaigns.spec import Campaign
 from campaigns.tables import CHANNELS, MESSAGES
@@ -96,10 +97,10 @@ def sending_times(audience: Audience) -> dict[tuple[str, str], datetime]:
 
 def because(decision: Row) -> list[str]:
     """The item bought before that speaks for a decision: the one recommended again, or the one its reason names."""
-    if decision["reason"] == "repeat":
+    reason = read_reason(decision["reason"])
+    if reason.kind == "repeat":
         return decision["item_ids"][:1]
-    kind, _, item_id = decision["reason"].partition(":")
-    return [item_id] if kind == "because" else []
+    return [reason.item_id] if reason.item_id else []
 
 
 def needed_items(decisions: pa.Table) -> pa.Array:

@@ -11,14 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from scipy.sparse import csr_matrix, diags_array, hstack
 
 from campaigns.audience import Audience
 from campaigns.calendar import Occurrence
 from campaigns.firing import occurrence_facts
 from campaigns.measurement import hindsight
-from campaigns.policy import Place
-from campaigns.scope import scope_matrix
 from campaigns.spec import PLACEMENTS, Campaign, ChannelName
 from campaigns.tables import CHANNELS, COST, DECISIONS
 from campaigns.value import written_value
@@ -32,15 +29,13 @@ from flows.deciding.facts import (
     night_facts,
     offer_facts,
 )
+from flows.deciding.picks import pick_items, read_newcomers
 from flows.deciding.plan import Known
-from flows.recommend import may_be_shown
+from flows.newcomers import Newcomers
 from flows.settings import Settings
 from flows.workspace import Workspace, checksum, write_text
 from recsys.interactions import net_purchases
-from recsys.scoring import reasons, top_items_for_pairs
 
-ITEMS_PER_OFFER = 4
-NOT_ON: dict[str, tuple[Place, ...]] = {"push": ("push",)}  # a push may be read by others on a locked screen
 SAMPLES = 3  # of each channel and language
 # Why people of the audience are not addressed.
 CONTROL, NOT_ELIGIBLE = "control group", "no eligible offer"
@@ -48,29 +43,28 @@ NOTHING, LIMITED = "no offer worth sending", "limits reached"
 
 
 def decisions_table(
-    campaign: Campaign, occurrence: Occurrence, champion: Champion, known: Known, choice: Choice
+    campaign: Campaign, occurrence: Occurrence, champion: Champion, known: Known, choice: Choice, as_of: datetime
 ) -> pa.Table:
     """One row for each offer in each message, ghosts of the controls among them, in order of customer and position."""
-    arms = (choice.treatment, choice.control)
-    parts = [_arm_decisions(campaign, occurrence, champion, known, choice, arm) for arm in arms]
+    arms, newcomers = (choice.treatment, choice.control), read_newcomers(champion, known)
+    parts = [_arm_decisions(campaign, occurrence, champion, newcomers, known, choice, arm, as_of) for arm in arms]
     return pa.concat_tables(parts).sort_by([("customer_id", "ascending")])  # stable: positions stay in order
 
 
 def _arm_decisions(
-    campaign: Campaign, occurrence: Occurrence, champion: Champion, known: Known, choice: Choice, arm: Outcome
+    campaign: Campaign,
+    occurrence: Occurrence,
+    champion: Champion,
+    newcomers: Newcomers,
+    known: Known,
+    choice: Choice,
+    arm: Outcome,
+    as_of: datetime,
 ) -> pa.Table:
-    chosen, serving = arm.chosen, champion.serving
+    chosen = arm.chosen
     people = arm.people.take(chosen.customer)
-    rows = serving.matrix.customer_rows(people["customer_id"].combine_chunks())
-    scopes = scope_matrix(campaign.offers, known.items, serving.matrix.items)
-    by_channel = [may_be_shown(known.items, serving.matrix.items, *NOT_ON.get(channel, ())) for channel in CHANNELS]
-    shown = hstack([diags_array(may.astype(np.float32)) @ scopes for may in by_channel], format="csr")
-    column = chosen.offer + chosen.channel.astype(np.int64) * len(campaign.offers)
-    top = top_items_for_pairs(serving.model, rows, column, csr_matrix(shown), ITEMS_PER_OFFER)
-    why = np.full(len(rows), "popular", object)  # also where the model knows none of the offer's items
-    known_to_model = np.flatnonzero(top[:, 0] >= 0)
-    why[known_to_model] = reasons(serving.model, serving.matrix, rows, known_to_model, top[known_to_model, 0])
-    names = serving.matrix.items.to_pylist()
+    ids = people["customer_id"].combine_chunks()
+    items, why = pick_items(campaign, champion, newcomers, known, ids, chosen.offer, chosen.channel, as_of)
     places: dict[str, list[tuple[str, int]]] = {channel: _places(campaign, channel) for channel in campaign.channels}
     placed = [places[CHANNELS[c]][p - 1] for c, p in zip(chosen.channel, chosen.position, strict=True)]
     constant = {"campaign_id": campaign.id, "occurrence": occurrence.name}
@@ -82,9 +76,7 @@ def _arm_decisions(
         "placement": pa.array([placement for placement, _ in placed], pa.string()),
         "position": pa.array([position for _, position in placed], pa.int32()),
         "offer_id": pa.array([campaign.offers[j].id for j in chosen.offer], pa.string()),
-        "item_ids": pa.array(
-            [[names[item] for item in row if item >= 0] for row in top.tolist()], pa.list_(pa.string())
-        ),
+        "item_ids": pa.array(items, pa.list_(pa.string())),
         "propensity": pa.array(arm.propensity[chosen.customer, chosen.offer].astype(np.float64)),
         "value": pa.array(written_value(chosen.value)),
         "costs": pa.array([_costs(choice.funders, row) for row in chosen.costs], pa.list_(COST)),
@@ -148,6 +140,7 @@ def run_manifest(
     idle = unaddressed(choice)
     *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
     return run_facts(workspace, settings, campaign, occurrence, as_of) | {
+        "propensity": choice.plan.learned,
         "model": {"id": champion.id, "name": champion.name, **champion.manifest["metrics"]},
         "code": version("larisma"),
         "inputs": known.inputs,

@@ -164,6 +164,24 @@ def test_the_reason_names_a_bought_item_but_none_that_one_does_not_speak_of():
     assert context_of(decisions=[decision(because=["rokok"])])["offer"]["chosen"] == "Dipilih untuk Anda"
 
 
+@pytest.mark.parametrize(
+    ("reason", "because", "language", "said"),
+    [
+        ("repeat:24:22", ["kopi"], "id", "Anda membeli Kopi Bubuk Robusta 200 g kira-kira setiap 24 hari"),
+        ("repeat:24:22", ["kopi"], "en", "You buy Kopi Bubuk Robusta 200 g about every 24 days"),
+        ("repeat", ["kopi"], "id", "Karena Anda pernah membeli Kopi Bubuk Robusta 200 g"),
+        ("repeat:24:22", ["rokok"], "id", "Dipilih untuk Anda"),
+        ("popular:tier=gold&city=Bandung&age=25-34", [], "id", "Populer di kalangan anggota gold di Bandung"),
+        ("popular:tier=gold", [], "en", "Popular with gold members"),
+        ("popular:age=25-34", [], "id", "Dipilih untuk Anda"),
+        ("popular", [], "id", "Dipilih untuk Anda"),
+    ],
+)
+def test_the_reason_tells_the_rhythm_of_a_repeat_or_whom_an_item_is_popular_with(reason, because, language, said):
+    row = {**decision(because=because), "reason": reason}
+    assert context_of({**SITI, "language": language}, decisions=[row])["offer"]["chosen"] == said
+
+
 def test_items_that_are_not_known_are_left_out():
     context = context_of(decisions=[decision(item_ids=["gone", "teh"])])
     assert [pick["title"] for pick in context["offer"]["picks"]] == ["Teh Melati"]

@@ -126,7 +126,14 @@ def test_how_decisions_lie_in_chunks_changes_nothing(shop):
 
 @pytest.mark.parametrize(
     ("reason", "items", "past"),
-    [("repeat", ["a", "b"], ["a"]), ("because:x:y", ["a"], ["x:y"]), ("popular", ["a"], []), ("repeat", [], [])],
+    [
+        ("repeat", ["a", "b"], ["a"]),
+        ("repeat:24:22", ["a", "b"], ["a"]),
+        ("because:x:y", ["a"], ["x:y"]),
+        ("popular", ["a"], []),
+        ("popular:tier=gold", ["a"], []),
+        ("repeat", [], []),
+    ],
 )
 def test_what_was_bought_before_is_the_item_itself_or_the_one_the_reason_names(reason, items, past):
     assert because({"reason": reason, "item_ids": items}) == past
