@@ -12,7 +12,7 @@ CALENDAR = "calendar.csv"  # beside larisma.toml
 
 
 def workspace_moon(workspace: Workspace) -> Moon:
-    """The announcements of calendar.csv, if there is one. Raises CampaignError with a line for each row that is none."""
+    """The announcements of calendar.csv, if there is one. Raises CampaignError with a line for each wrong row."""
     path = workspace.root / CALENDAR
     if not path.is_file():
         return Moon()
