@@ -281,11 +281,12 @@ def fit_hybrid(als: LinearModel, matrix: csr_matrix, *, factor_weight: float = 1
 
 
 def fit_bpr(
-    matrix: csr_matrix, *, factors: int = 64, iterations: int = 60, learning_rate: float = 0.05, seed: int = 0
+    matrix: csr_matrix, *, factors: int = 64, samples: int = 10_000_000, learning_rate: float = 0.05, seed: int = 0
 ) -> LinearModel:
     """Collaborative filtering that learns which of two items a customer prefers, from who bought what at all.
 
-    One thread, as its updates are the same only in one order. It cannot say which purchase a score comes from.
+    samples: how many such pairs it looks at, in 5 to 100 rounds over all purchases. One thread, as its updates are the
+    same only in one order. It cannot say which purchase a score comes from.
     Raises ModelError if the matrix cannot be fitted, or the factors are not finite.
     """
     matrix = checked(matrix)
@@ -293,7 +294,7 @@ def fit_bpr(
         factors=min(factors, *matrix.shape),
         learning_rate=learning_rate,
         regularization=0.01,
-        iterations=iterations,
+        iterations=int(np.clip(samples / max(matrix.nnz, 1), 5, 100)),
         num_threads=1,
         random_state=seed,
     )
