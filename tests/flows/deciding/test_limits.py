@@ -9,6 +9,7 @@ import pytest
 from campaigns.allocation import REDEEMED, SENT
 from campaigns.limits import Limit
 from campaigns.spec import Campaign, load_campaign
+from campaigns.tables import CampaignError
 from flows.deciding.limits import NIGHT, Side, group_rows, labels, limit_faults, own_rows, part_of
 
 FILE = """
@@ -140,7 +141,7 @@ def test_a_guarantee_to_people_whom_nobody_is_among_is_kept_so_that_it_can_be_re
     ],
 )
 def test_what_is_wrong_with_a_limit_is_said_with_its_line(limits, said):
-    with pytest.raises(Exception, match="uji.yaml") as error:
+    with pytest.raises(CampaignError, match=r"uji\.yaml") as error:
         campaign(limits)
     line = next(line for line in str(error.value).splitlines() if said in line)
     assert int(line.split(":")[1]) >= 8
@@ -172,7 +173,7 @@ def test_what_is_wrong_with_a_limit_is_said_with_its_line(limits, said):
     ],
 )
 def test_confidences_and_minimums_are_checked(old, new, said):
-    with pytest.raises(Exception, match="uji.yaml") as error:
+    with pytest.raises(CampaignError, match=r"uji\.yaml") as error:
         load_campaign(Path("uji.yaml"), FILE.replace(old, new))
     assert said in str(error.value)
 
