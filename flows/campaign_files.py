@@ -68,7 +68,7 @@ def list_campaigns(workspace: Workspace, after: datetime) -> list[dict[str, Any]
     """
     rows, moon = [], workspace_moon(workspace)
     for campaign in load_campaigns(workspace):
-        zone = ZoneInfo(campaign.schedule.timezone)
+        zone = ZoneInfo(campaign.schedule.zone)
         coming = next(iter(occurrences(campaign.schedule, after, 1, moon=moon)), None)
         rows.append(
             {

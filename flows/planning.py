@@ -28,7 +28,8 @@ def plan_ahead(
 
     {"from", "until", "timezone", "firings": a row for each occurrence, "overlaps": a row for each two campaigns of
     which one is sent while the other holds, with the share of the smaller one's people that both may address, "moved":
-    what the shifts would move}. Instants are in the workspace's zone. shifts: feast → days.
+    what the shifts would move}. Instants are in the workspace's zone, of local campaigns in Papua's. shifts: feast →
+    days.
     """
     if not 1 <= days <= LONGEST:
         raise InputError(f"--days: expected 1 to {LONGEST}, got {days}")
@@ -57,6 +58,8 @@ def coming(campaigns: Sequence[Campaign], start: datetime, end: datetime, moon: 
 
 
 def firing_row(campaign: Campaign, occurrence: Occurrence, zone: ZoneInfo) -> dict[str, Any]:
+    if campaign.schedule.local:  # as the first customers' clock shows it
+        zone = ZoneInfo(campaign.schedule.zone)
     return {
         "campaign": campaign.id,
         "name": campaign.name,

@@ -228,7 +228,7 @@ def test_one_file_gives_purchases_items_and_customers(small):
 def test_the_first_campaign_has_no_fault_but_that_nobody_has_consented_yet(small, monkeypatch):
     workspace, settings, _ = small
     with pytest.raises(
-        CampaignError, match=r"^gajian.yaml: nobody can be written to: 500 no consent; .*consent.assume"
+        CampaignError, match=r"^gajian.yaml:\d+: nobody can be written to: 500 no consent; .*consent.assume"
     ):
         check_campaigns(workspace, settings, None, AS_OF)
     monkeypatch.setenv("LARISMA_CONSENT__ASSUME", json.dumps(["email"]))
