@@ -54,7 +54,8 @@ def beyond_prices(
     channel[chosen.customer] = chosen.channel
     sent = np.zeros(pairs.customers, np.bool_)
     sent[chosen.customer] = True
-    return np.where(sent, worth - limits.message_cost[channel] - prices.channel[channel], 0.0)
+    cost = limits.message_cost[channel] + pairs.costs(np.arange(pairs.customers), channel)
+    return np.where(sent, worth - cost - prices.channel[channel], 0.0)
 
 
 def places_taken(rules: Sequence[Rule], messages: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
