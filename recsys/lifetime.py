@@ -6,8 +6,8 @@ Gamma-gamma: Fader and Hardie, "The Gamma-Gamma Model of Monetary Value", 2013 (
 is worth Gamma(p, ν) with ν ~ Gamma(q, γ), independent of how often the customer buys.
 
 Both are fitted by maximum likelihood over the logarithms of their parameters. Times are in one unit of the caller's
-choice (weeks below), from a customer's first purchase on: frequency x counts repeat purchases, recency t_x is the time of
-the last one (0 if none), age T is the time to the instant of looking. All functions are vectorised over customers.
+choice (weeks below), from a customer's first purchase on: frequency x counts repeat purchases, recency t_x is the time
+of the last one (0 if none), age T is the time to the instant of looking. All functions take columns of customers.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,8 +72,8 @@ def lifetime_values(
     repeaters = (frequency > 0) & (value > 0)
     if repeaters.sum() < LEAST_REPEATERS:
         raise InputError(
-            f"purchases: {int(repeaters.sum())} customers bought on a second day before {as_of.isoformat()}, too few to "
-            f"estimate lifetime values from (at least {LEAST_REPEATERS})"
+            f"purchases: {int(repeaters.sum())} customers bought on a second day before {as_of.isoformat()}, too few "
+            f"to estimate lifetime values from (at least {LEAST_REPEATERS})"
         )
     orders, money = fit_bg_nbd(frequency, recency, age), fit_gamma_gamma(frequency[repeaters], value[repeaters])
     horizon = horizon_days / WEEK
@@ -92,8 +92,8 @@ def lifetime_values(
 def summarise(purchases: pa.Table, as_of: datetime) -> pa.Table:
     """customer_id, frequency, recency, age (weeks) and value of everybody who bought before as_of, returns netted.
 
-    Purchases of one day (UTC) are one. value: mean rupiah per repeat purchase, 0 where there is none; as usual the first
-    purchase does not count, since it is what made them customers.
+    Purchases of one day (UTC) are one. value: mean rupiah per repeat purchase, 0 where there is none; as usual the
+    first purchase does not count, since it is what made them customers.
     """
     net = net_purchases(purchases, as_of)
     instant = pc.cast(net["occurred_at"].cast(INSTANT), pa.int64())

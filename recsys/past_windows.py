@@ -65,7 +65,7 @@ def sampled(
     before = bought_between(known, scopes, np.inf, days)[rows].toarray() > 0
     draw, weight = rng.random(bought.shape), np.zeros(bought.shape)
     for group, share in ((bought, 0.4), (~bought & before, 0.35), (~bought & ~before, 0.25)):
-        rate = min(1.0, share * pairs / max(1, np.count_nonzero(group)))
+        rate = min(1.0, share * pairs / max(1, int(np.count_nonzero(group))))
         weight[group & (draw < rate)] = 1 / rate
     at, scope = np.nonzero(weight)
     facts = scope_facts(then, scopes, window_days, seed)
