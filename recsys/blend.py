@@ -83,18 +83,18 @@ class Blend:
         past, weight, items = self.indices[span], self.confidence[span], np.asarray(items)
         if not len(past):
             return past, np.zeros((0, len(items)), np.float32)
-        self_share = (past[:, None] == items) * self.repeat[span, None]
+        own = (past[:, None] == items) * self.repeat[span, None]
         factors = factor_shares(self.item_factors, self._gram, past, weight, items)
         parts = self._taste.shares(past, weight, items, factors)
-        logs = self._taste.logs(np.array([row]), items)
-        lifts = np.array([np.maximum(w * (log[0] - low), 0) for w, log, low in self._terms(logs)])  # measures × items
-        none = self.item_odds[items] + self.customer_odds[row] + self.weights @ self._taste.floor
-        lift = self.scores(np.array([row]), items)[0] - _probability(none)
+        logs = np.concatenate(self._taste.logs(np.array([row]), items))
+        lifts = np.maximum(self.weights[:, None] * (logs - self._taste.floor[:, None]), 0)
+        base = self.item_odds[items] + self.customer_odds[row]
+        lift = _probability(base + self.weights @ logs) - _probability(base + self.weights @ self._taste.floor)
         scale = np.maximum(lift, 0) / np.maximum(lifts.sum(axis=0), LEAST)
         taste = sum(
             part / np.maximum(part.sum(axis=0), LEAST) * (of * scale) for part, of in zip(parts, lifts, strict=True)
         )
-        return past, np.where(np.isin(items, past), self_share, taste).astype(np.float32)
+        return past, np.where(np.isin(items, past), own, taste).astype(np.float32)
 
     def explain(self, row: int, item: int) -> list[tuple[int, float]]:
         return largest(*self.contributions(row, np.array([item])))
@@ -117,9 +117,6 @@ class Blend:
         history = csr_matrix((self.confidence, self.indices, self.indptr), shape=self.shape)
         similar = csr_matrix((self.similar_data, self.similar_indices, self.similar_indptr), shape=(items, items))
         return Taste(self.customer_factors, self.item_factors, history, similar, self.groups)
-
-    def _terms(self, logs: Sequence[Floats]) -> zip:
-        return zip(self.weights, logs, self._taste.floor, strict=True)
 
     def _known(self, rows: Rows, columns: Rows | slice) -> Floats:
         logs = self._taste.logs(rows, columns)

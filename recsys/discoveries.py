@@ -59,6 +59,11 @@ class Taste:
         return csr_matrix((ones, self.history.indices, self.history.indptr), shape=self.history.shape)
 
     @cached_property
+    def _nearest(self) -> csr_matrix:
+        """The other way round, from an item to those that it is similar to, of which few are picked fast."""
+        return self.similar.T.tocsr()
+
+    @cached_property
     def _levels(self) -> list[tuple[csr_matrix, Floats]]:
         """Items by groups of each level, and each group's share of all confidence."""
         out = []
@@ -72,7 +77,7 @@ class Taste:
     def logs(self, rows: Rows, columns: Rows | slice) -> list[Floats]:
         """The logarithm of each measure, [rows × columns] each. columns: item rows, or slice(None) for all."""
         factor = self.customer_factors[rows] @ self.item_factors[columns].T
-        near = self.similar if isinstance(columns, slice) else self.similar[:, columns]
+        near = self.similar if isinstance(columns, slice) else self._nearest[columns].T
         similar = (self._bought[rows] @ near).toarray()
         out = [np.maximum(factor, 0, out=factor), similar]
         history = self.history[rows]
@@ -88,7 +93,7 @@ class Taste:
 
     def shares(self, past: Rows, weight: Floats, items: Rows, factor_shares: Floats) -> list[Floats]:
         """What each past purchase adds to each measure before its logarithm, [past × items] each, at least 0."""
-        out = [np.maximum(factor_shares, 0), self.similar[past][:, items].toarray()]
+        out = [np.maximum(factor_shares, 0), self._nearest[items][:, past].toarray().T]
         out += [weight[:, None] * (numbers[past][:, None] == numbers[items]) for numbers in self.groups]
         return out
 
