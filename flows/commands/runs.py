@@ -16,7 +16,8 @@ def decide(
     campaign: Annotated[str | None, typer.Argument(help="A campaign's id; or --date instead.")] = None,
     workspace: Folder = HERE,
     date: Annotated[
-        str | None, typer.Option("--date", help="Decide all that is due on this local date as one problem: 2017-12-05.")
+        str | None,
+        typer.Option("--date", help="Decide all that is due on this local date as one problem: 2017-12-05, or today."),
     ] = None,
     as_of: AsOf = None,
     hindsight: Annotated[
@@ -56,9 +57,11 @@ def _decide_date(workspace: Path, date: str, as_of: str | None, hindsight: bool,
     from flows.campaign_files import load_campaigns
     from flows.decide import decide_date, local_date
     from flows.deciding.due import midnight
+    from flows.deciding.held import local_day
 
-    begins = midnight(settings, local_date(date))
     now = datetime.now(UTC)
+    date = local_day(settings, now).isoformat() if date == "today" else date
+    begins = midnight(settings, local_date(date))
     past = now >= midnight(settings, local_date(date) + timedelta(days=1))
     at = instant(as_of, settings.timezone) if as_of else begins if past else now
     load_campaigns(place)  # faults of files are said before a server is started

@@ -30,13 +30,14 @@ def coming(campaign: Campaign, as_of: datetime, end: datetime, moon: Moon = NO_M
 
 
 def due_on(campaigns: Sequence[Campaign], settings: Settings, day: date, as_of: datetime, moon: Moon = NO_MOON) -> Due:
-    """What is to be decided on a local date and is not past as of an instant: one occurrence of a campaign at most."""
+    """What is to be decided on a local date and is not past as of an instant: of some campaigns several windows."""
     start, end = midnight(settings, day), midnight(settings, day + timedelta(days=1))
-    due: Due = []
-    for campaign in campaigns:
-        own = [occurrence for occurrence in coming(campaign, as_of, end, moon) if occurrence.decide_at >= start]
-        due += [(campaign, occurrence) for occurrence in own[:1]]
-    return due
+    return [
+        (campaign, occurrence)
+        for campaign in campaigns
+        for occurrence in coming(campaign, as_of, end, moon)
+        if occurrence.decide_at >= start
+    ]
 
 
 def due_tonight(

@@ -32,12 +32,12 @@ class Start:
 
 
 def former_prices(workspace: Workspace, plan: Plan, as_of: datetime) -> Start | None:
-    """Of the campaign's last occurrence before this one that was decided from what was known by now; None for none."""
+    """Of the campaign's last occurrence before this one that was decided from what was known earlier; None for none."""
     runs = sorted(workspace.root.glob(f"runs/{plan.campaign.id}/*/{PRICES}"), reverse=True)
     for path in runs:
         occurrence = path.parent.name
-        known = datetime.fromisoformat(read_json(path.parent / "manifest.json")["as_of"]) <= as_of
-        if occurrence < plan.occurrence.name and known:
+        earlier = datetime.fromisoformat(read_json(path.parent / "manifest.json")["as_of"]) < as_of
+        if occurrence < plan.occurrence.name and earlier:  # not one of the same night, decided again
             return Start(plan.campaign.id, occurrence, read_json(path), checksum(path))
     return None
 

@@ -50,6 +50,13 @@ def test_what_is_to_be_decided_on_a_date_is_due_whenever_it_is_sent():
     assert names(found) == [("harbolnas", "20171211t170000z"), ("pagi", "20171205t020000z")]
 
 
+def test_all_windows_of_a_day_are_due_together():
+    phases = '[{id: siang, time: "12:00"}, {id: malam, time: "20:00"}]'
+    flash = campaign("kilat", f"{{occasion: double_day, lead_days: 7, phases: {phases}}}")
+    found = due_on([flash], SETTINGS, DAY, NIGHTLY)
+    assert names(found) == [("kilat", "20171212t050000z"), ("kilat", "20171212t130000z")]
+
+
 def test_a_date_is_the_workspaces_not_the_campaigns():
     assert names(due_on([PAPUA], SETTINGS, DAY, NIGHTLY)) == [("papua", "20171205t160000z")]
 
