@@ -10,6 +10,7 @@ import pytest
 
 import flows.train
 from flows.champion import load_champion
+from flows.recipes import BASELINES
 from flows.settings import Settings, Train
 from flows.train import FITS, RefusedModel, describe, evaluate_models, train_models
 from flows.workspace import RunError, Workspace, folder_digest, publish_catalog, publishing, write_parquet
@@ -240,6 +241,19 @@ def test_too_few_customers_are_wrong_input(tmp_path):
     few = taste_groups(7, customers=8, items=20, days=364, orders=40).purchases
     with pytest.raises(InputError, match=r"8 customers known before .* too few to judge by"):
         train_models(with_purchases(tmp_path, few), SETTINGS, AS_OF)
+
+
+def test_an_evaluation_without_an_instant_holds_out_the_last_purchases(workspace):
+    newest = pc.max(WORLD["occurred_at"]).as_py()
+    evaluation = evaluate_models(workspace, SETTINGS, None)
+    assert datetime.fromisoformat(evaluation["until"]) == newest.replace(microsecond=0) + timedelta(seconds=1)
+
+
+def test_every_model_is_compared_with_both_baselines(workspace):
+    differences = evaluate_models(workspace, SETTINGS, AS_OF)["differences"]
+    found = {(row["model"], row["against"]) for row in differences}
+    assert found >= {(name, base) for name in FITS for base in BASELINES if name not in BASELINES}
+    assert len(differences) == len({(r["model"], r["against"], r["slice"], r["metric"]) for r in differences})
 
 
 def test_an_evaluation_changes_nothing_and_says_what_training_would(workspace):

@@ -154,6 +154,18 @@ def test_a_paired_difference_is_narrower_than_the_intervals_of_its_two_models(wo
     assert apart["high"] - apart["low"] < (row["high"] - row["low"]) / 2
 
 
+def test_a_model_is_compared_with_the_baselines_whoever_wins(world):
+    table, matrix, scorers = world
+    noisy = {"popularity": scorers["popularity"], "als": scorers["als"], "other": lambda rows: -scorers["als"](rows)}
+    result = evaluate(noisy, hold_out(matrix, table, CUT, UNTIL), seed=1, baselines=("popularity",))
+    assert result["best"] == "als"
+    found = [(row["model"], row["against"]) for row in result["differences"]]
+    assert set(found) == {("als", "popularity"), ("als", "other"), ("other", "popularity")}
+    ahead = next(row for row in result["differences"] if row["model"] == "other" and row["metric"] == "ndcg@10")
+    means = {name: mean_of(result["rows"], name, "ndcg@10") for name in noisy}
+    assert ahead["mean"] == pytest.approx(means["other"] - means["popularity"])
+
+
 def test_only_contenders_can_win(world):
     table, matrix, scorers = world
     held_out = hold_out(matrix, table, CUT, UNTIL)
