@@ -123,6 +123,27 @@ def test_a_planned_run_of_another_campaign_leaves_its_people_alone(copied):
     assert sum(steps.values()) == 2 * steps["customers"]
 
 
+def test_the_tired_get_nothing_where_one_more_message_costs_too_much(copied):
+    """Who got two unopened mails lately is left to others, and the certificate still holds."""
+    at = copied.as_of - timedelta(days=9)
+    tired = {row["customer_id"] for row in copied.rows("messages")[::2]}
+    mails = [{"customer_id": name, "campaign_id": "lama", "channel": channel, "sent_at": at}
+             for name in sorted(tired) for channel in ("email", "push")]  # fmt: skip
+    opened = [{**mail, "customer_id": "c000149", "opened_at": at + timedelta(hours=1)} for mail in mails[:2]]
+    later = add(copied, CONTACTS, *mails, *opened)
+    dear = {"most": {}, "email": {"fatigue": 10**8}, "push": {"fatigue": 10**8}}
+    contact = later.settings.contact.model_validate(dear)
+    chosen = replace(later, settings=later.settings.model_copy(update={"contact": contact})).decide()
+    written = {row["customer_id"] for row in chosen.rows("messages")}
+    assert written
+    assert written.isdisjoint(tired)
+    certificate = chosen.manifest["certificate"]
+    assert 0 <= certificate["gap"] < 0.02
+    assert certificate["worst_violation"] == 0
+    assert controls_at(later.workspace, later.as_of)["season"] == ""
+    assert chosen.manifest["inputs"]["contacts"]["rows"] == len(mails) + len(opened)
+
+
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
