@@ -10,10 +10,10 @@ from campaigns.allocation import REDEEMED, Candidates, GroupLimit, Limits, Offer
 from flows.deciding.caution import cautiously, certain_use
 from flows.deciding.limits import Row
 
-PEOPLE = 400
+PEOPLE = 1_000  # more than small problems have, whose decisions are searched for at length
 
 
-def a_part(budget=60_000.0, quota=np.inf):
+def a_part(budget=150_000.0, quota=np.inf):
     rng = np.random.default_rng(3)
     n, m = PEOPLE, 2
     return Part(
@@ -58,16 +58,16 @@ def spent_by_chance(part, chosen, draws=20_000):
 
 def test_a_budget_in_expectation_is_planned_as_it_is():
     found = solved(a_part(), plan())
-    assert found.parts[0].limits.budgets.tolist() == [60_000.0]
-    assert found.night.parts[0].used.budgets[0] > 59_000
+    assert found.parts[0].limits.budgets.tolist() == [150_000.0]
+    assert found.night.parts[0].used.budgets[0] > 149_000
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
 def test_what_is_really_spent_stays_within_the_budget_as_often_as_asked(confidence):
     part = a_part()
     found = solved(part, plan(money=confidence))
-    assert found.parts[0].limits.budgets[0] < 60_000
-    within = (spent_by_chance(part, found.night.parts[0].chosen) <= 60_000).mean()
+    assert found.parts[0].limits.budgets[0] < 150_000
+    within = (spent_by_chance(part, found.night.parts[0].chosen) <= 150_000).mean()
     assert within >= confidence - 0.01
     assert within < confidence + 0.04  # no more is left unspent than need be
 
@@ -76,17 +76,17 @@ def test_a_forecast_error_of_the_whole_campaign_takes_more_off():
     certain, doubtful = (
         solved(a_part(), plan(money=0.9, error=error)).parts[0].limits.budgets[0] for error in (0.0, 0.2)
     )
-    assert doubtful < 0.85 * certain
+    assert doubtful < 0.9 * certain
 
 
 def test_redemptions_stay_within_a_quota_as_often_as_asked():
-    part = a_part(budget=np.inf, quota=20.0)
+    part = a_part(budget=np.inf, quota=40.0)
     found = solved(part, plan(uses=0.9))
     chosen = found.night.parts[0].chosen
     own = chosen.p1[chosen.offer == 0]
     redeemed = (np.random.default_rng(0).random((20_000, len(own))) < own).sum(axis=1)
-    assert (redeemed <= 20).mean() >= 0.89
-    assert found.parts[0].offers.quota[0] < 20
+    assert (redeemed <= 40).mean() >= 0.89
+    assert found.parts[0].offers.quota[0] < 40
 
 
 def test_limits_on_groups_are_planned_cautiously_too_and_minimums_are_not():
