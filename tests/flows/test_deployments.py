@@ -14,25 +14,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from campaigns.hijri import Moon
-from campaigns.spec import load_campaign
-from flows.deployments import decision_instants, deployments, once
+from flows.deployments import deployments
 from flows.workspace import Workspace, folder_digest, read_json
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("prefect")]  # one worker, one server
 
 BIN = Path(sys.executable).parent
-JAKARTA = ZoneInfo("Asia/Jakarta")
 DEADLINE = 120  # seconds that anything may take on a busy machine
 AS_OF = "2017-12-05T00:00:00+00:00"
 LEBARAN = 'schedule: {occasion: lebaran, days: -3, time: "09:00", lead_days: 7}'
@@ -139,7 +135,6 @@ def prefect(shop, tmp_path_factory) -> Iterator[Prefect]:
         "OPENBLAS_NUM_THREADS": "1",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
-        "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME": "P500D",  # as Lebaran may be a year away
     }
     address = ("--host", "127.0.0.1", "--port", str(port))
     server = (sys.executable, "-m", "prefect", "server", "start", *address)
@@ -194,12 +189,9 @@ def test_the_night_begins_at_half_past_one_in_jakarta(prefect):
     assert {later - sooner for sooner, later in pairwise(planned)} == {timedelta(days=1)}
 
 
-def test_a_lebaran_campaign_is_decided_on_the_calendar_s_date_less_its_lead(prefect):
-    now = datetime.now(JAKARTA)
-    days = [feast.day for year in (now.year, now.year + 1) for feast in Moon().feasts("lebaran", year, now)]
-    decided = [datetime(day.year, day.month, day.day, 9, tzinfo=JAKARTA) - timedelta(days=10) for day in days]
-    coming = [start for start in decided if start > datetime.now(UTC)]
-    assert prefect.scheduled("decide/mudik")[0] == coming[0]
+def test_campaigns_have_no_schedule_of_their_own_since_the_night_decides_what_is_due(prefect):
+    for name in ("panen", "mudik"):
+        assert prefect.deployment(f"decide/{name}")["schedules"] == []
 
 
 def test_parameters_are_plain_values_without_people(prefect):
@@ -249,27 +241,8 @@ def test_nothing_that_the_server_keeps_of_a_run_is_personal(prefect, fired):
 # --- what is registered, without a server ----------------------------------------------------------------------------
 
 
-def test_each_occurrence_of_a_campaign_is_one_firing_in_its_own_zone(tmp_path, shop):
-    text = (shop.workspace.campaigns / "panen.yaml").read_text(encoding="utf-8").replace("id: panen", "id: mudik")
-    schedule = LEBARAN.replace("lead_days: 7", "lead_days: 7, timezone: Asia/Jayapura")
-    campaign = load_campaign(tmp_path / "mudik.yaml", text.replace(DEFAULT, schedule))
-    found = decision_instants(campaign, datetime(2017, 1, 1, tzinfo=UTC))
-    assert found[0].isoformat() == "2017-06-15T09:00:00+09:00"
-    assert [instant.year for instant in found] == list(range(2017, 2029))
-    rule = once(found[0], "Asia/Jayapura")
-    assert rule.rrule == "DTSTART:20170615T090000\nRRULE:FREQ=DAILY;COUNT=1"
-    assert rule.timezone == "Asia/Jayapura"
-
-
-def test_a_decision_that_is_past_is_not_fired_though_its_sending_is_to_come(tmp_path, shop):
-    text = (shop.workspace.campaigns / "panen.yaml").read_text(encoding="utf-8").replace("id: panen", "id: mudik")
-    campaign = load_campaign(tmp_path / "mudik.yaml", text.replace(DEFAULT, LEBARAN))
-    between = datetime(2017, 6, 18, tzinfo=UTC)
-    assert decision_instants(campaign, between)[0].date() == date(2018, 6, 5)
-
-
 def test_there_is_one_deployment_for_the_night_and_one_for_each_campaign(shop):
-    found = deployments(shop.workspace, shop.settings, datetime(2017, 12, 5, tzinfo=UTC))
+    found = deployments(shop.workspace, shop.settings)
     assert [deployment.full_name for deployment in found] == ["night/nightly", "decide/panen"]
     assert all(deployment.concurrency_limit == 1 for deployment in found)
-    assert [len(deployment.schedules) for deployment in found] == [1, 12]
+    assert [len(deployment.schedules) for deployment in found] == [1, 0]

@@ -9,6 +9,7 @@ from datetime import date
 import pyarrow.parquet as pq
 import pytest
 
+import flows.night
 from campaigns.allocation import MinimumsError
 from campaigns.tables import CampaignError
 from flows.asked import check_limits
@@ -18,7 +19,7 @@ from flows.deciding.due import due_on
 from flows.explain import explain_decision
 from flows.night import decide_tonight
 from flows.settings import load_settings
-from flows.workspace import Workspace, folder_digest, read_json
+from flows.workspace import RunError, Workspace, folder_digest, read_json
 
 FRIDAY = date(2017, 12, 8)
 SHARED = """
@@ -240,3 +241,18 @@ def test_in_the_nightly_run_a_wrong_file_and_an_impossible_minimum_keep_out_thei
     nights = decide_tonight(changed.workspace, changed.settings, as_of, failed)
     assert [row["campaign"] for one in nights for row in one["campaigns"]] == ["raya"]
     assert ["rusak.yaml" in str(failed[0]), "minimum of sabun" in str(failed[1])] == [True, True]
+
+
+def test_a_model_that_is_refused_lets_the_last_good_one_decide_and_fails_the_run_at_its_end(changed, monkeypatch):
+    shutil.rmtree(changed.workspace.root / "runs")
+
+    def refused(*_):
+        raise RunError("the new model is worse than what serves")
+
+    monkeypatch.setattr(flows.night, "ingest", lambda *_: {})
+    monkeypatch.setattr(flows.night, "train", refused)
+    monkeypatch.setattr(flows.night, "shown", lambda _, night: night)
+    with pytest.raises(RunError, match="worse than what serves"):
+        flows.night.night.fn(str(changed.workspace.root), "2017-12-07T18:30:00+00:00")
+    assert read_json(changed.workspace.night(FRIDAY) / "manifest.json")["as_of"] == "2017-12-07T18:30:00+00:00"
+    assert len(list(changed.workspace.root.glob("runs/*/*/report.html"))) == 2
