@@ -198,10 +198,17 @@ def meeting(
     return held[rows.to_numpy()]
 
 
-def check_audience(campaign: Campaign, customers: Rows, *, as_of: datetime, segments: Rows | None = None) -> list[str]:
+def check_audience(
+    campaign: Campaign,
+    customers: Rows,
+    *,
+    as_of: datetime,
+    send_at: datetime | None = None,
+    segments: Rows | None = None,
+) -> list[str]:
     """A line for the audience if it holds none of the customers, and for each offer that nobody in it may get."""
     predicates = [campaign.audience, *(offer.eligibility for offer in campaign.offers)]
-    known, held = _held(campaign, customers, predicates, as_of, None, segments)
+    known, held = _held(campaign, customers, predicates, as_of, send_at, segments)
     wanted, may = held[:, 0], held[held[:, 0], 1:]
     if not wanted.any():
         return [f"audience: none of {len(known)} customers, {campaign.audience!r}; loosen the predicate"]

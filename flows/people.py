@@ -13,7 +13,7 @@ from campaigns.audience import Audience, Rows, check_audience, select_audience
 from campaigns.calendar import NO_MOON, Occurrence, blocked_around, occurrences
 from campaigns.control import smallest_lift
 from campaigns.hijri import Moon
-from campaigns.predicates import open_sandbox
+from campaigns.predicates import columns_of, open_sandbox
 from campaigns.segments import check_columns, columns_used, needs_segments, segment_table, sources_of
 from campaigns.spec import Campaign
 from flows.announcements import workspace_moon
@@ -56,7 +56,8 @@ def read_people(
         around=[occurrence.send_at for _, occurrence in due],
     )
     tables = {name: scan_table(workspace, name, as_of) for name in ("customers", "consents", "service_cases")}
-    columns = frozenset().union(*(columns_used(campaign) for campaign, _ in due))
+    shared = [columns_of(limit.where) for limit in settings.night.limits if limit.where]
+    columns = frozenset().union(*(columns_used(campaign) for campaign, _ in due), *shared)
     return People(
         **tables,
         silences=scan_table(workspace, "silences", as_of),
@@ -148,9 +149,17 @@ def count_audience(workspace: Workspace, settings: Settings, campaign: Campaign,
     "channels": {name: people who may be reached there}, "effect": {"treated", "controls", "days", "rate" (of people who
     buy in so many days anyway), "smallest_lift" (of that rate, as a difference; null: none can be seen)}}
     """
-    occurrence = coming(campaign, as_of, workspace_moon(workspace))
+    moon = workspace_moon(workspace)
+    occurrence = coming(campaign, as_of, moon)
     people = read_people(workspace, settings, [(campaign, occurrence)], as_of)
-    audience = audience_of(campaign, occurrence, people, settings, as_of)
+    return _counted(
+        workspace, campaign, occurrence, audience_of(campaign, occurrence, people, settings, as_of, moon), as_of
+    )
+
+
+def _counted(
+    workspace: Workspace, campaign: Campaign, occurrence: Occurrence, audience: Audience, as_of: datetime
+) -> dict[str, Any]:
     counts = dict(audience.funnel)
     treated, controls = counts["treatment"], counts["control group"]
     rate = buying_rate(workspace, audience.people, campaign.window_days, as_of)
@@ -175,12 +184,15 @@ def check_people(
     workspace: Workspace, settings: Settings, campaign: Campaign, as_of: datetime
 ) -> tuple[dict[str, Any], list[str]]:
     """(as count_audience, a line for each thing that keeps the campaign from reaching anybody)."""
-    occurrence = coming(campaign, as_of, workspace_moon(workspace))
+    moon = workspace_moon(workspace)
+    occurrence = coming(campaign, as_of, moon)
     people = read_people(workspace, settings, [(campaign, occurrence)], as_of)
-    columns = columns_used(campaign)
-    faults = check_columns(campaign, filled_columns(workspace, columns, as_of))
-    faults = faults or check_audience(campaign, people.customers, as_of=as_of, segments=people.segments)
-    counts = count_audience(workspace, settings, campaign, as_of)
+    faults = check_columns(campaign, filled_columns(workspace, columns_used(campaign), as_of))
+    faults = faults or check_audience(
+        campaign, people.customers, as_of=as_of, send_at=occurrence.send_at, segments=people.segments
+    )
+    audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
+    counts = _counted(workspace, campaign, occurrence, audience, as_of)
     steps = dict(counts["funnel"])
     if not steps["treatment"] + steps["control group"]:
         said = ", ".join(f"{customers} {step}" for step, customers in counts["funnel"][1:] if customers)
