@@ -260,11 +260,13 @@ def _make_places(
     places = connection.sql("SELECT DISTINCT province, zone FROM known ORDER BY ALL").to_arrow_table()
     parts = []
     for zone in places["zone"].unique().to_pylist() or ["UTC"]:  # without customers: an empty table of that shape
-        due = _due(campaign, zone, send_at)
+        try:
+            due = _due(campaign, zone, send_at)
+            today = due.astimezone(ZoneInfo(zone)).date()
+        except (KeyError, ValueError, OSError) as error:
+            raise InputError(f"customers.timezone: expected IANA zones such as Asia/Jakarta, got {zone!r}") from error
         here = slot_table(places.filter(pc.equal(places["zone"], zone)), policy, due, blocked)
-        parts.append(
-            here.append_column("today", pa.array([due.astimezone(ZoneInfo(zone)).date()] * len(here), pa.date32()))
-        )
+        parts.append(here.append_column("today", pa.array([today] * len(here), pa.date32())))
     connection.register("places", pa.concat_tables(parts))
 
 

@@ -287,6 +287,11 @@ def test_an_as_of_without_a_zone_is_refused() -> None:
         select(person("a"), as_of=datetime(2017, 12, 5))  # noqa: DTZ001
 
 
+def test_a_time_zone_that_there_is_not_is_named() -> None:
+    with pytest.raises(InputError, match=r"customers.timezone: expected IANA zones such as Asia/Jakarta, got 'WIB'"):
+        select(person("a", timezone="WIB"))
+
+
 def test_a_predicate_that_fails_on_the_data_says_nothing_of_the_data() -> None:
     campaign = make_campaign(audience="points * points > 0")
     with pytest.raises(CampaignError, match="harbolnas: a predicate fails on the customers") as raised:
