@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flows.contacts import Firing, runs_known
+from campaigns.calendar import occurrence_instant
+from flows.contacts import Firing
 from flows.settings import Settings
 from flows.workspace import Workspace, checksum, read_json
+
+LONGEST_LEAD = timedelta(days=62)  # from deciding to sending, zones among it
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +32,17 @@ def local_day(settings: Settings, instant: datetime) -> date:
 def held_runs(
     workspace: Workspace, settings: Settings, deciding: Collection[Firing], night: date, as_of: datetime
 ) -> list[Held]:
-    """The runs of a night that are not being decided, in order of campaign and occurrence."""
+    """The runs of a night that are not being decided, of what was known by an instant; by campaign and occurrence."""
     found = []
-    for run in runs_known(workspace, as_of, deciding):
-        manifest = read_json(run / "manifest.json")
-        if local_day(settings, datetime.fromisoformat(manifest["decide_at"])) == night:
-            found.append(Held(run.parent.name, run.name, manifest, checksum(run / "decisions.parquet")))
+    for path in sorted(workspace.root.glob("runs/*/*/manifest.json")):
+        campaign_id, name = firing = path.parts[-3], path.parts[-2]
+        ahead = local_day(settings, occurrence_instant(name)) - night
+        if firing in deciding or not timedelta() <= ahead <= LONGEST_LEAD:
+            continue
+        manifest = read_json(path)
+        decided = local_day(settings, datetime.fromisoformat(manifest["decide_at"]))
+        if decided == night and datetime.fromisoformat(manifest["as_of"]) <= as_of:
+            found.append(Held(campaign_id, name, manifest, checksum(path.parent / "decisions.parquet")))
     return found
 
 
