@@ -228,7 +228,7 @@ def fit_als(
     als = AlternatingLeastSquares(
         factors=f,
         alpha=1.0,  # already in the confidence
-        regularization=regularization if chosen is None else shrinkage * _typical_count(some),
+        regularization=regularization * (1.0 if chosen is None else sample / len(active)),  # an item has fewer buyers
         iterations=iterations or (COLD_ITERATIONS if start is None else WARM_ITERATIONS),
         num_threads=threads,
         random_state=seed,
