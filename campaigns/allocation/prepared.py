@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from campaigns.allocation import kernels
 from campaigns.allocation.problem import (
     SENT,
+    UNREACHABLE,
     Bools,
     Candidates,
     Floats,
@@ -85,6 +86,11 @@ class Prepared:
     def sign(self) -> Floats:
         """1 for what limits from above, −1 for a minimum [limits]."""
         return np.concatenate([np.ones(len(self.limit) - len(self.further.sign)), self.further.sign])
+
+    @property
+    def asked(self) -> bool:
+        """Whether there are guaranteed minimums."""
+        return bool((self.further.sign < 0).any())
 
     def rules(self, prices: Prices) -> tuple[Any, ...]:
         offers = self.offers
@@ -200,6 +206,7 @@ def prepare(
     highest = np.concatenate([highest, np.full(len(further), np.abs(offers.margin).max(initial=0))])
     if minimums:  # what a minimum adds to a pair's worth, others may have to take off again
         most, highest = most * (1 + STRONGEST * minimums), highest * STRONGEST
+    whole = np.floor(limits.budgets), np.floor(limits.capacity)
     person, first, messages = _people(candidates, limits)
     return Prepared(
         candidates,
@@ -213,7 +220,7 @@ def prepare(
         int(np.diff(candidates.indptr).max(initial=0)),
         redemption_unit,
         2.0 ** (math.ceil(math.log2(most)) - 60),
-        np.concatenate([quota, np.floor(limits.budgets), np.floor(limits.capacity), spread.amount]),
+        np.concatenate([*(_reachable(limit) for limit in (quota, *whole)), spread.amount]),
         typical,
         highest,
         threads or len(os.sched_getaffinity(0)),
@@ -238,6 +245,7 @@ def _segments(candidates: Candidates, further: Sequence[GroupLimit]) -> tuple[ND
 def _spread(further: Sequence[GroupLimit], segments: NDArray[np.int32], m: int) -> Further:
     unit = np.array([1.0 if limit.weight is None else limit.weight.max(initial=0) for limit in further], np.float64)
     unit[unit == 0] = 1.0
+    amount = _reachable(np.array([limit.amount for limit in further], np.float64))
     places, rows, weights = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
     for r, limit in enumerate(further):
         everybody = limit.group < 0
@@ -251,7 +259,7 @@ def _spread(further: Sequence[GroupLimit], segments: NDArray[np.int32], m: int) 
     ends = np.searchsorted(place[order], np.arange(len(segments) * m + 1)) if m else np.zeros(1, np.int64)
     start = ends[np.arange(len(segments))[:, None] * m + np.arange(m + 1)]
     return Further(
-        np.array([limit.amount for limit in further], np.float64) / unit,
+        amount / unit,
         unit,
         np.array([-1 if limit.at_least else 1 for limit in further], np.int64),
         np.array([limit.kind == SENT for limit in further], np.bool_),
@@ -261,6 +269,10 @@ def _spread(further: Sequence[GroupLimit], segments: NDArray[np.int32], m: int) 
         limit_of[order],
         weighted[order],
     )
+
+
+def _reachable(limit: Floats) -> Floats:
+    return np.where(limit > UNREACHABLE, np.inf, limit)
 
 
 def _people(candidates: Candidates, limits: Limits) -> tuple[NDArray[np.int32], Ints, Ints]:

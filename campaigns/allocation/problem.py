@@ -13,6 +13,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 REDEEMED, SENT = 0, 1  # kinds of quota: a message uses up p1 redemptions, or one
+UNREACHABLE = 1e18  # an amount beyond this is no limit at all
+LIGHTEST, HEAVIEST = 1e-9, 1e15  # what one redemption or message may count in a group limit
 MOST_MONEY = 1e15  # rupiah; a margin or benefit beyond this is a mistake, and float64 would lose its last rupiah
 
 
@@ -100,7 +102,7 @@ class GroupLimit:
     """At most, or at least, so many redemptions or messages of some offers for a group of customers.
 
     offers: int64. amount: ≥ 0. kind: REDEEMED or SENT. group: as in Candidates.groups, −1 for everybody.
-    weight: float64, beside offers, > 0: what one redemption or message counts (rupiah, points); None for 1 each.
+    weight: float64, beside offers, 1e-9–1e15: what one redemption or message counts (rupiah, points); None for 1 each.
     at_least: a guaranteed minimum.
     """
 
@@ -286,9 +288,11 @@ def _check_group_limit(name: str, limit: GroupLimit, m: int) -> None:
     _require(bool(((offers >= 0) & (offers < m)).all()), f"{name}: an offer that there is not")
     _require(len(np.unique(offers)) == len(offers), f"{name}: an offer twice")
     _require(limit.amount >= 0, f"{name}: expected an amount of 0 or more, got {limit.amount}")
-    _require(not limit.at_least or np.isfinite(limit.amount), f"{name}: expected a finite minimum")
-    fits = weight is None or (weight.shape == offers.shape and bool((np.isfinite(weight) & (weight > 0)).all()))
-    _require(fits, f"{name}: expected a weight above 0 for each offer")
+    _require(not limit.at_least or limit.amount <= UNREACHABLE, f"{name}: expected a finite minimum")
+    fits = weight is None or (
+        weight.shape == offers.shape and bool(((weight >= LIGHTEST) & (weight <= HEAVIEST)).all())
+    )
+    _require(fits, f"{name}: expected a weight from {LIGHTEST:g} to {HEAVIEST:g} for each offer")
 
 
 def _require(holds: bool, message: str) -> None:

@@ -24,6 +24,7 @@ SMALL = 2_000_000  # pairs; up to here there is time to try several orders, and 
 SHUFFLES = 3
 ROUNDS, FEW_ROUNDS = 20, 3
 STRENGTHS = 4.0, 64.0, 1024.0  # what is paid for minimums, in typical prices
+LADDER, SHORT_LADDER = (1 - 1e-9, 0.999, 0.99, 0.97, 0.9, 0.75, 0.5, 0.0), (0.99, 0.9, 0.0)
 NEARLY = 1e-9
 LEAST_STRENGTH, MOST_STRENGTH = 0.01, 1e5
 
@@ -109,7 +110,7 @@ def recover(
     if small:
         orders += [in_order(-best, keys, seed), *(in_order(0 * best, keys, seed + k) for k in range(SHUFFLES))]
     tries = [_served(problem, order, best, prices, seed, exchanged=small) for order in orders]
-    if (problem.further.sign < 0).any():
+    if problem.asked:
         tries += [_obliged(problem, prices, seed, strength) for strength in STRENGTHS]
     met = [decisions(problem, counters.made) for counters in tries if not counters.lacking().any()]
     chosen = max(met, key=lambda each: worth(each, problem.limits, problem.candidates), default=None)
@@ -151,9 +152,9 @@ def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: 
     counters, free = Counters(problem), no_prices(problem)
     counters.run(kernels.walk, order[best[order] > 0], prices)
     _meet(counters, prices, best, seed)
-    counters.run(kernels.walk, order, free)
-    minimums = bool((problem.further.sign < 0).any())
-    again = order if exchanged or minimums else order[(best[order] > 0) & (counters.made[0][order] < 0)]
+    for share in LADDER if exchanged else SHORT_LADDER:  # those who nearly were worth it at the prices go first
+        counters.run(kernels.walk, order, lowered(prices, share))
+    again = order if exchanged or problem.asked else order[(best[order] > 0) & (counters.made[0][order] < 0)]
     for _ in range(ROUNDS if exchanged else FEW_ROUNDS):
         if not counters.run(kernels.exchange, again, free, np.zeros(0, np.int64)):
             break
@@ -188,6 +189,10 @@ def _stronger(problem: Prepared, prices: Prices, strength: float, rows: NDArray[
     raised = prices.further + strength * problem.scale[at:]
     minimum = problem.further.sign < 0
     return replace(prices, further=np.where(minimum if rows is None else minimum & rows, raised, prices.further))
+
+
+def lowered(prices: Prices, share: float) -> Prices:
+    return Prices(share * prices.quota, share * prices.budget, share * prices.channel, share * prices.further)
 
 
 def _unmet(problem: Prepared, counters: Counters) -> MinimumsError:

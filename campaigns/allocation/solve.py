@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from campaigns.allocation import kernels
+from campaigns.allocation.cuts import ROUNDS, sharpened
 from campaigns.allocation.dual import Bound, search
 from campaigns.allocation.minimums import refuse_the_impossible
 from campaigns.allocation.offer_order import as_they_came, sorted_offers, sorted_prices
@@ -24,12 +25,12 @@ from campaigns.allocation.problem import (
     Used,
     check,
 )
-from campaigns.allocation.programme import Programme
 from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used, worth
-from campaigns.allocation.small import lowest_bound, written_if_small
+from campaigns.allocation.small import exactly
 
 PASSES = 600
 POLISH = 100  # passes, from prices that are nearly right
+WIDE = 1e-3  # a gap beyond this is looked at again
 POLISH_STEPS, WARM_STEPS = (0.03,), (0.001,)
 LEAST_SAMPLE, MOST_SAMPLE = 20_000, 100_000  # customers whose prices are looked for first, where there are many more
 
@@ -63,12 +64,19 @@ def solve(
         options: Any = {"seed": seed, "passes": passes, "warm": start, "threads": threads, "further": groups}
         return as_they_came(solve(pairs, sorted_, limits, **options), order)
     problem = prepare(candidates, offers, limits, threads, further)
-    programme = written_if_small(problem)
+    programme, bound, certain = exactly(problem)
     refuse_the_impossible(problem, programme)
-    bound = _lowest_bound(problem, programme, seed, passes, warm)
-    prices = problem.prices(bound.vector)
-    chosen = recover(problem, prices, seed, programme, bound.bound)
+    if bound is None or not certain:
+        searched = _searched(problem, seed, passes, warm)
+        bound = searched if bound is None or searched.bound < bound.bound else bound
+    chosen = recover(problem, problem.prices(bound.vector), seed, programme, bound.bound)
     amount = worth(chosen, limits, candidates)
+    if not certain and bound.bound - amount > WIDE * abs(bound.bound):
+        sharper = sharpened(problem, bound, min(passes or ROUNDS, ROUNDS))
+        if sharper.bound < bound.bound:
+            again = recover(problem, problem.prices(sharper.vector), seed, programme, sharper.bound)
+            bound, chosen = sharper, max(chosen, again, key=lambda each: worth(each, limits, candidates))
+            amount = worth(chosen, limits, candidates)
     use = used(problem, chosen)
     certificate = Certificate(
         bound=bound.bound,
@@ -79,7 +87,7 @@ def solve(
         pruned=candidates.pruned,
         passes=bound.passes,
     )
-    return Solution(chosen, amount, use, prices, certificate)
+    return Solution(chosen, amount, use, problem.prices(bound.vector), certificate)
 
 
 def first_come(candidates: Candidates, offers: Offers, limits: Limits, further: Sequence[GroupLimit] = ()) -> Solution:
@@ -109,15 +117,7 @@ def at_prices(
     return decisions(problem, made)
 
 
-def _lowest_bound(
-    problem: Prepared, programme: Programme | None, seed: int, passes: int | None, warm: Prices | None
-) -> Bound:
-    if programme is not None and (found := lowest_bound(problem, programme)) is not None:
-        bound, certain = found
-        if certain:
-            return bound
-        searched = search(problem, passes or PASSES, bound.vector)
-        return min(bound, searched, key=lambda each: each.bound)
+def _searched(problem: Prepared, seed: int, passes: int | None, warm: Prices | None) -> Bound:
     if warm is not None:
         return search(problem, passes or POLISH, problem.vector(warm), WARM_STEPS)
     first = problem.people[0]

@@ -24,7 +24,7 @@ from campaigns.allocation.prepared import prepare
 from campaigns.value import funder_costs, pair_value, purchase_probability
 from recsys.tables import InputError
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=30, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -237,7 +237,7 @@ def test_offers_in_another_order_change_no_decision(seed, coarse, fallback):
 
 
 def test_threads_over_many_pairs_change_nothing():
-    candidates, offers, limits = an_instance(5, customers=60_000, offers=6)
+    candidates, offers, limits = an_instance(5, customers=30_000, offers=6)
     one, two = (solve(candidates, offers, limits, seed=1, passes=5, threads=threads) for threads in (1, 3))
     assert one.certificate == two.certificate
     assert one.chosen.pair.tolist() == two.chosen.pair.tolist()
@@ -300,59 +300,6 @@ def test_without_limits_everyone_gets_their_best_message_and_the_gap_is_nothing(
     free = Prices(np.zeros(len(offers)), np.zeros(2), np.zeros(2))
     assert at_prices(candidates, offers, limits, free).pair.tolist() == found.chosen.pair.tolist()
     assert first_come(candidates, offers, limits).value == pytest.approx(found.value)
-
-
-@quick
-@given(seeds)
-def test_numbers_of_any_size_break_nothing(seed):
-    candidates, offers, limits = an_instance(seed, customers=8)
-    rng = np.random.default_rng(seed)
-
-    def extreme(size, *most):
-        return rng.choice([0.0, 1e-300, 1e-9, 1.0, 1e9, *most], size=size)
-
-    m = len(offers)
-    offers = replace(
-        offers,
-        margin=extreme(m, -1e9, 1e15),
-        benefit=extreme(m, 1e15),
-        uplift=extreme(m, -1.0, 1e15),
-        quota=extreme(m, 1e300, np.inf),
-    )
-    limits = replace(limits, budgets=extreme(2, 1e18, 1e300, np.inf), message_cost=extreme(2, 1e300))
-    found = solve(candidates, offers, limits, seed=1, passes=50)
-    quota, budgets, _ = used_by(found.chosen, offers, limits)
-    assert (quota <= offers.quota).all()
-    assert (budgets <= limits.budgets).all()
-    assert 0 <= found.certificate.value <= found.certificate.bound < np.inf
-
-
-def test_many_offers_for_few_customers_are_no_trouble():
-    rng = np.random.default_rng(1)
-    m = 70_000
-    one = np.ones(m)
-    offers = Offers(
-        margin=rng.uniform(1e4, 1e5, m),
-        benefit=5e3 * one,
-        uplift=one,
-        shares=one[:, None],
-        retailer_share=0 * one,
-        group=np.arange(m, dtype=np.int32),
-        priority=np.zeros(m, np.int32),
-        quota=one,
-        quota_kind=np.full(m, SENT, np.uint8),
-    )
-    candidates = Candidates(
-        np.array([0, 20_000, 40_000, 60_000]),
-        rng.permutation(m).astype(np.uint32)[:60_000],
-        rng.uniform(0, 0.2, 60_000).astype(np.float32),
-        np.ones((3, 1), bool),
-        np.arange(3, dtype=np.uint64),
-    )
-    limits = Limits(np.array([9_000.0]), np.array([3.0]), np.array([4]), np.array([0.0]), np.array([1.0]))
-    found = solve(candidates, offers, limits, seed=1, passes=100)
-    assert found.certificate.worst_violation == 0
-    assert found.certificate.gap < 0.02
 
 
 def plain(

@@ -171,7 +171,7 @@ def the_optimum(candidates, offers, limits, further):
 @quick
 @given(seeds)
 def test_no_group_limit_is_broken_and_minimums_are_met_or_refused(seed):
-    problem, further = an_instance(seed)
+    problem, further = an_instance(seed, customers=20)
     try:
         found = solve(*problem, seed=seed, passes=60, further=further)
     except MinimumsError:
@@ -186,7 +186,7 @@ def test_no_group_limit_is_broken_and_minimums_are_met_or_refused(seed):
     assert (chosen.costs.sum(axis=0) <= problem[2].budgets).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_the_bound_is_the_optimum_of_the_relaxation_with_every_kind_of_limit(seed):
     problem, further = an_instance(seed, customers=12)
@@ -218,7 +218,7 @@ def test_minimums_are_met_at_the_best_value_or_refused_with_the_share_that_can_b
 @quick
 @given(seeds)
 def test_rows_in_another_order_and_more_threads_change_no_decision(seed):
-    (candidates, offers, limits), further = an_instance(seed, minimums=False)
+    (candidates, offers, limits), further = an_instance(seed, customers=15, minimums=False)
     rows = np.random.default_rng(seed).permutation(candidates.customers)
     pairs = [np.arange(candidates.indptr[i], candidates.indptr[i + 1]) for i in rows]
     shuffled = Candidates(
@@ -331,7 +331,7 @@ def test_a_limit_of_a_group_stops_only_that_group_and_a_limit_of_0_everybody_in_
         (GroupLimit(OFFER, -1), "0 or more"),
         (GroupLimit(OFFER, float("nan")), "0 or more"),
         (GroupLimit(OFFER, np.inf, at_least=True), "finite minimum"),
-        (GroupLimit(OFFER, 1, weight=np.array([0.0])), "weight above 0"),
+        (GroupLimit(OFFER, 1, weight=np.array([0.0])), "a weight from"),
     ],
 )
 def test_group_limits_that_cannot_be_are_named(limit, message):

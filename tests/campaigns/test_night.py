@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from campaigns.allocation import SENT, Candidates, GroupLimit, Limits, Offers, Part, solve, solve_night
 from recsys.tables import InputError
 
-quick = settings(max_examples=30, deadline=None)
+quick = settings(max_examples=15, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -52,7 +52,7 @@ def a_part(rng, people, budgets, *, share=0.7, m=3):
     )
 
 
-def a_night(seed, people=30, campaigns=3):
+def a_night(seed, people=20, campaigns=3):
     rng = np.random.default_rng(seed)
     budgets = rng.choice([20_000.0, 60_000.0, np.inf], size=2) * people / 30
     return [a_part(rng, people, budgets) for _ in range(campaigns)], rng.integers(0, 3, people)
@@ -89,7 +89,7 @@ def test_people_get_no_more_messages_than_they_may_and_campaigns_share_what_they
 @given(seeds)
 def test_a_night_of_one_campaign_is_that_campaign(seed):
     (part,), _ = a_night(seed, campaigns=1)
-    night = solve_night([part], np.ones(30, np.int64), seed=1, passes=40)
+    night = solve_night([part], np.ones(20, np.int64), seed=1, passes=40)
     alone = solve(part.candidates, part.offers, part.limits, seed=1, passes=40)
     assert night.parts[0].chosen.pair.tolist() == alone.chosen.pair.tolist()
     assert night.certificate.bound == pytest.approx(alone.certificate.bound, rel=1e-12)
@@ -120,7 +120,7 @@ def test_where_nothing_but_people_is_scarce_each_gets_the_messages_worth_most(se
     assert night.certificate.value == pytest.approx(best)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seeds)
 def test_the_best_of_all_nights_lies_between_value_and_bound(seed):
     parts, messages = a_night(seed, people=3, campaigns=2)
