@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from campaigns.audience import REASONS
-from campaigns.predicates import ON_THE_DAY
+from campaigns.predicates import ON_THE_DAY, PEOPLE, bind_predicate, check_predicate
 from campaigns.tables import CONTACTS, FEEDBACK, SEGMENTS
 from flows.campaign_files import check_campaigns, find_campaign
 from flows.contacts import read_history
@@ -218,3 +218,9 @@ def test_the_pages_settings_are_those_that_hold_anyway():
 def test_the_page_names_every_reason_and_every_column():
     for name in (*REASONS, *(field.name for field in ON_THE_DAY), *SEGMENTS.schema.names[1:]):
         assert name in PAGE, name
+
+
+def test_the_pages_predicates_are_accepted():
+    (block,) = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    for predicate in block.strip().splitlines():
+        bind_predicate(check_predicate(predicate, PEOPLE.names), PEOPLE)
