@@ -35,6 +35,7 @@ def campaign_at(campaign: Campaign, occurrence: Occurrence, items: pa.Table | No
     return campaign.model_copy(
         update={
             "offers": tuple(offers),
+            "limits": tuple(limit for limit in campaign.limits if any(map(limit.covers, offers))),
             "fallback": campaign.fallback if campaign.fallback in kept else None,
             "budgets": {funder: limit for funder, limit in campaign.budgets.items() if funder in funders},
         }

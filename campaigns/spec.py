@@ -278,13 +278,15 @@ def _contradictions(raw: Mapping[str, Any], stem: str) -> Iterator[tuple[Place, 
     budgets, content = _mapping(raw.get("budgets")), _mapping(raw.get("content"))
     listed = raw.get("offers")
     offers = [_mapping(offer) for offer in listed] if isinstance(listed, list) else []
+    if offers and "budgets" not in raw:
+        yield ("budgets",), "is missing; say what each funder spends at most, as budgets: {retailer: 5000000}"
     first: dict[object, int] = {}
     for number, offer in enumerate(offers):
         name = offer.get("id")
         if isinstance(name, str) and first.setdefault(name, number) != number:
             yield ("offers", number, "id"), f"another offer is named {name!r} already; give each its own id"
         for funder in _mapping(offer.get("funders", {"retailer": 1})):
-            if "budgets" in raw and funder not in budgets:
+            if isinstance(raw.get("budgets"), Mapping) and funder not in budgets:
                 guess = near(funder, map(str, budgets))
                 place: Place = ("offers", number, "funders", funder) if "funders" in offer else ("offers", number)
                 yield place, f"funder {funder!r} has no budget{guess or f'; add budgets.{funder}'}"

@@ -86,6 +86,13 @@ def test_a_phase_has_its_own_offers_words_window_and_budgets() -> None:
     assert in_phase(campaign(), "hari-raya").content["id"].push_title == "Selamat Idul Fitri"
 
 
+def test_a_limit_that_concerns_none_of_the_days_offers_is_left_out() -> None:
+    limits = "limits:\n  - {id: kue, offers: [kue], quota: {sent: 5}}\n  - {id: semua, quota: {sent: 9}}\n"
+    limited = campaign("budgets:", limits + "budgets:")
+    assert [limit.id for limit in campaign_at(limited, sent_on("03-09", "thr")).limits] == ["kue", "semua"]
+    assert [limit.id for limit in campaign_at(limited, sent_on("03-01", "sahur")).limits] == ["semua"]
+
+
 def test_a_phase_without_offers_is_a_greeting() -> None:
     assert greets(campaign(), sent_on("03-21", "hari-raya"))
     assert not greets(campaign(), sent_on("03-09", "thr"))

@@ -90,3 +90,13 @@ def test_the_commands_write_a_campaign_its_schema_and_an_announcement(workspace,
     assert "lebaran,2027-03-10,Sidang isbat" in (workspace.root / "calendar.csv").read_text()
     assert run(["campaign", "new", "-w", root]) == 2
     assert "--from: name a preset:\n  akses-awal: " in capsys.readouterr().err
+
+
+def test_on_a_terminal_it_asks_for_what_is_not_given(workspace, capsys, monkeypatch):
+    answers = iter(["gajian", "gajian-juni", "Gajian Juni", "Rp1.500.000"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(answers))
+    assert run(["campaign", "new", "-w", str(workspace.root)]) == 0
+    campaign = load_campaign(workspace.campaigns / "gajian-juni.yaml")
+    assert (campaign.name, campaign.budgets["retailer"]) == ("Gajian Juni", 1_500_000)
+    assert "gratis-ongkir: " in capsys.readouterr().out
