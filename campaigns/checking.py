@@ -78,7 +78,8 @@ def _texts_at_fault(raw: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         phases = _mapping(_mapping(words).get("phases")).items()
         groups: list[tuple[Place, Any]] = [((), words), *((("phases", name), own) for name, own in phases)]
         for group, own in groups:
-            yield from _template_faults(("content", language, *group), own, CONTENT_KEYS, known)
+            fields = known if not group or _offering(offers, group[1]) else known_fields(False)[0]
+            yield from _template_faults(("content", language, *group), own, CONTENT_KEYS, fields)
     for number, offer in enumerate(offers if isinstance(offers, list) else []):
         for language, words in _mapping(_mapping(offer).get("text")).items():
             place = ("offers", number, "text", language)
@@ -86,6 +87,12 @@ def _texts_at_fault(raw: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             for creative in CREATIVES:
                 own = _mapping(words).get(creative)
                 yield from _template_faults((*place, creative), own, ("title", "body"), known_to_offer)
+
+
+def _offering(offers: Any, phase: Any) -> bool:
+    """Whether any offer belongs to a phase."""
+    own = [_mapping(offer).get("phases") for offer in offers] if isinstance(offers, list) else [None]
+    return any(not isinstance(phases, list) or not phases or phase in phases for phases in own)
 
 
 def _template_faults(
