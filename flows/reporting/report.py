@@ -27,6 +27,7 @@ from flows.reporting.bars import (
     share,
 )
 from flows.reporting.plots import Interval, intervals
+from flows.reporting.reliability import reliability_plot
 from flows.reporting.words import MINUS, Words, load_words
 from flows.workspace import write_text
 
@@ -96,6 +97,7 @@ def render(words: Words, manifest: Manifest, samples: Sequence[Mapping[str, Any]
         titles={offer["offer_id"]: offer["title"] for offer in manifest["offers"]},
         plots=hindsight_plots(words, hindsight) if hindsight else [],
         losing=losing_reasons(words, manifest),
+        reliability=reliability_plot(words, manifest.get("propensity")),
         metrics="; ".join(
             f"{name.upper()} {words.number(value, 3)}"
             for name, value in sorted(manifest["model"].items())
