@@ -24,7 +24,6 @@ from flows.deciding.first_come import first_come_together
 from flows.deciding.limits import Row
 from flows.deciding.minimums import in_words
 from flows.deciding.plan import Arm, Plan
-from flows.deciding.price_rule import Rule, places_taken, price_rule
 from flows.deciding.problem import View, columns_of, night_rows, part_for, view_of, with_groups
 from flows.deciding.starting import Start, starting_prices
 from flows.deciding.taken import Left
@@ -133,29 +132,20 @@ def choose(
     except MinimumsError as error:
         raise MinimumsError(in_words(error, plans, shared), error.share) from error
     views = [view_of(k, plans, solved, own, funds, firsts) for k in range(len(plans))]
-    people = [(left.treatment[k], left.control[k]) for k in range(len(plans))]
     arms = [
         (solved.parts[k].candidates, with_groups(plan.control.candidates, numbers[k][1]))
         for k, plan in enumerate(plans)
     ]
-    rules = [
-        tuple(price_rule(pairs, *views[k], person) for pairs, person in zip(arms[k], people[k], strict=True))
-        for k in range(len(plans))
-    ]
-    kept = places_taken([rule for pair in rules for rule in pair], left.messages)
     free = first_come_together(
         [view[:2] for view in views],
-        arms,
-        people,
+        [pairs for pairs, _ in arms],
+        left.treatment,
         left.messages,
         [view[2] for view in views],
         len(funds),
         len(shared),
     )
-    choices = [
-        chosen_for(k, plans, views, arms[k], rules[k], kept[2 * k : 2 * k + 2], solved, left, free[k])
-        for k in range(len(plans))
-    ]
+    choices = [chosen_for(k, plans, views[k], arms[k], solved, left, free[k]) for k in range(len(plans))]
     own_total, rows_total = columns[-1], sum(len(plan.rows) for plan in plans)
     found = solved.night
     used = np.sum([part.used.budgets for part in found.parts], axis=0)[own_total:].astype(np.float64)
@@ -180,15 +170,14 @@ def choose(
 def chosen_for(
     k: int,
     plans: Sequence[Plan],
-    views: Sequence[View],
+    view: View,
     arms: tuple[Candidates, Candidates],
-    rules: tuple[Rule, ...],
-    kept: Sequence[NDArray[np.bool_]],
     solved: Solved,
     left: Left,
     free: float,
 ) -> Choice:
-    plan, (offers, limits, further, prices) = plans[k], views[k]
+    """Controls get what the prices alone would choose, as if nobody else wrote to them; so do both arms in by_price."""
+    plan, (offers, limits, further, prices) = plans[k], view
     found, funders = solved.night.parts[k], len(plan.funders)
     first = sum(len(each.funders) for each in plans[:k])
     own = slice(first, first + funders)
@@ -197,24 +186,12 @@ def chosen_for(
     used = replace(found.used, budgets=found.used.budgets[mine])
     night = solved.night.certificate
     solution = Solution(chosen, found.value, used, prices, share_of(night, found.value, arms[0]))
-    ghosts = of_rows(rules[1].chosen, kept[1])
+    priced, ghosts = (at_prices(pairs, offers, limits, prices, further) for pairs in arms)
     ghosts = replace(ghosts, costs=ghosts.costs[:, :funders])
-    addressed = np.zeros(arms[0].customers, np.bool_)
-    addressed[chosen.customer] = True
-    treated = Outcome(
-        plan.treatment,
-        arms[0],
-        chosen,
-        by_price(arms[0], of_rows(rules[0].chosen, kept[0])),
-        rivals(k, solved, left, left.treatment[k], rules[0].wanted & ~addressed),
-    )
-    controls = Outcome(
-        plan.control,
-        arms[1],
-        ghosts,
-        by_price(arms[1], ghosts),
-        rivals(k, solved, left, left.control[k], rules[1].wanted & ~kept[1]),
-    )
+    crowded_out = np.setdiff1d(priced.customer, chosen.customer)
+    treated = Outcome(plan.treatment, arms[0], chosen, marked(arms[0], priced), rivals(k, solved, left, crowded_out))
+    nobody = np.full(arms[1].customers, -1, np.int64)
+    controls = Outcome(plan.control, arms[1], ghosts, marked(arms[1], ghosts), nobody)
     return Choice(
         plan,
         offers,
@@ -237,36 +214,26 @@ def share_of(night: Certificate, value: float, pairs: Candidates) -> Certificate
     )  # fmt: skip
 
 
-def of_rows(chosen: Chosen, rows: NDArray[np.bool_]) -> Chosen:
-    """The decisions of some customers."""
-    kept = rows[chosen.customer]
-    return Chosen(**{name: getattr(chosen, name)[kept] for name in Chosen.__dataclass_fields__})
-
-
-def by_price(pairs: Candidates, chosen: Chosen) -> NDArray[np.bool_]:
+def marked(pairs: Candidates, chosen: Chosen) -> NDArray[np.bool_]:
+    """Which pairs are chosen [pairs]."""
     found = np.zeros(pairs.pairs, np.bool_)
     found[chosen.pair] = True
     return found
 
 
-def rivals(
-    k: int,
-    solved: Solved,
-    left: Left,
-    person: NDArray[np.int64],
-    wanted: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    """Of those whom the prices alone would have sent a message, but for the most that a person gets: the number of the
-    campaign that writes to them instead; else −1."""
+def rivals(k: int, solved: Solved, left: Left, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For some rows, if the person gets all the messages that they may: the number of the last campaign that writes to
+    them; −1 for all others [people]."""
     sent = np.zeros(len(left.messages), np.int64)
     writer = np.full(len(left.messages), -1, np.int64)
     for number, solution in enumerate(solved.night.parts):
-        rows = left.treatment[number][np.unique(solution.chosen.customer)]
-        sent[rows] += 1
-        if number != k:
-            writer[rows] = number
-    full = wanted & (sent[person] >= left.messages[person])
-    return np.where(full, writer[person], -1)
+        written = left.treatment[number][np.unique(solution.chosen.customer)]
+        sent[written] += 1
+        writer[written] = number
+    found = np.full(len(left.treatment[k]), -1, np.int64)
+    person = left.treatment[k][rows]
+    found[rows] = np.where(sent[person] >= left.messages[person], writer[person], -1)
+    return found
 
 
 def worth_sending(pairs: Candidates, offers: Offers, limits: Limits) -> NDArray[np.bool_]:

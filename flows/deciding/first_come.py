@@ -11,8 +11,8 @@ from campaigns.allocation import Candidates, GroupLimit, Limits, Offers, first_c
 
 def first_come_together(
     views: Sequence[tuple[Offers, Limits]],
-    arms: Sequence[tuple[Candidates, Candidates]],
-    people: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    candidates: Sequence[Candidates],
+    people: Sequence[NDArray[np.int64]],
     messages: NDArray[np.int64],
     further: Sequence[Sequence[GroupLimit]],
     night_budgets: int,
@@ -24,7 +24,7 @@ def first_come_together(
     """
     room, values = messages.copy(), []
     spent, taken = np.zeros(night_budgets), np.zeros(night_limits)
-    for (offers, limits), (pairs, _), (person, _), rows in zip(views, arms, people, further, strict=True):
+    for (offers, limits), pairs, person, rows in zip(views, candidates, people, further, strict=True):
         own, of_rows = len(limits.budgets) - night_budgets, len(rows) - night_limits
         budgets = limits.budgets.copy()
         budgets[own:] = np.maximum(0, budgets[own:] - spent)
