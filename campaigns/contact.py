@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +16,9 @@ from scipy.sparse import csr_matrix
 from campaigns.fields import Part
 from campaigns.hours import Window, joined, next_free
 from campaigns.tables import CHANNELS
+
+if TYPE_CHECKING:  # the settings are read without it
+    import duckdb
 
 SPANS = {"day": 1, "week": 7, "month": 30}  # local days in a row
 AHEAD = timedelta(days=max(SPANS.values()))  # contacts further from a message than this do not count
@@ -167,7 +169,7 @@ def may_exceed(policy: ContactPolicy, campaign_id: str, purpose: str) -> int:
 
 
 def make_rooms(
-    connection: duckdb.DuckDBPyConnection, policy: ContactPolicy, *, due: datetime, as_of: datetime, more: int = 0
+    connection: "duckdb.DuckDBPyConnection", policy: ContactPolicy, *, due: datetime, as_of: datetime, more: int = 0
 ) -> None:
     """Makes the table rooms: customer_id, messages, email, push (how many more each may get on the day of sending, in
     all and on a channel), email_unopened, push_unopened; customers without contacts are not in it.

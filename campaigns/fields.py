@@ -11,7 +11,6 @@ from pydantic_core import PydanticCustomError
 
 from campaigns.faults import near
 from campaigns.places import PROVINCES, province_named
-from campaigns.predicates import PEOPLE, bind_predicate, check_predicate
 from campaigns.tables import CampaignError
 
 
@@ -49,6 +48,8 @@ def _province(name: str) -> str:
 
 
 def _predicate(text: str) -> str:
+    from campaigns.predicates import PEOPLE, bind_predicate, check_predicate  # DuckDB takes its time to load
+
     try:
         checked = check_predicate(text, PEOPLE.names)
         bind_predicate(checked, PEOPLE)
