@@ -79,16 +79,25 @@ def decide_campaign(
 
 
 def decide_night(
-    workspace: Workspace, settings: Settings, day: date, due: Due, as_of: datetime, *, hindsight: bool = False
+    workspace: Workspace,
+    settings: Settings,
+    day: date,
+    due: Due,
+    as_of: datetime,
+    *,
+    hindsight: bool = False,
+    skipped: list[Exception] | None = None,
 ) -> dict[str, Any]:
     """Decides what is due in a night as one problem, publishes a run for each campaign, then the night.
 
     Returns the night's manifest: {"day", "as_of", "campaigns": a row for each, "certificate" …}; where nothing is due,
-    without campaigns, and nothing is written. Raises as decide_campaign.
+    without campaigns, and nothing is written. skipped: takes up what keeps a campaign from being decided, so that the
+    others are; without it, it is raised. Raises as decide_campaign.
     """
     if not due:
         return {"day": day.isoformat(), "as_of": as_of.isoformat(), "campaigns": []}
-    manifest = night_manifest(day, decide_together(workspace, settings, due, as_of, hindsight=hindsight))
+    runs = decide_together(workspace, settings, due, as_of, hindsight=hindsight, skipped=skipped)
+    manifest = night_manifest(day, runs)
     write_json(workspace.night(day) / "manifest.json", manifest)
     return manifest
 
@@ -100,6 +109,7 @@ def decide_together(
     as_of: datetime,
     *,
     hindsight: bool = False,
+    skipped: list[Exception] | None = None,
 ) -> list[dict[str, Any]]:
     """Decides some occurrences as one problem and publishes a run for each; returns their manifests, greetings last.
 
@@ -114,8 +124,8 @@ def decide_together(
         greeted.append(publish_greeting(workspace, settings, *one, as_of, undecided))
     if not offering:
         return greeted
-    solved = solve_together(workspace, settings, offering, as_of)
-    runs = [publish_run(workspace, settings, solved, k, as_of, hindsight=hindsight) for k in range(len(offering))]
+    solved = solve_together(workspace, settings, offering, as_of, skipped)
+    runs = [publish_run(workspace, settings, solved, k, as_of, hindsight=hindsight) for k in range(len(solved.choices))]
     return runs + greeted
 
 
@@ -129,8 +139,11 @@ class Solved:
     codes: Free
 
 
-def solve_together(workspace: Workspace, settings: Settings, due: Due, as_of: datetime) -> Solved:
-    """Who gets what of some occurrences, decided as one problem. Reads, and writes nothing."""
+def solve_together(
+    workspace: Workspace, settings: Settings, due: Due, as_of: datetime, skipped: list[Exception] | None = None
+) -> Solved:
+    """Who gets what of some occurrences, decided as one problem. Reads, and writes nothing. skipped: as decide_night's;
+    where it leaves no campaign at all, the last of it is raised."""
     champion = load_champion(workspace, as_of)
     log.info("reading what is known")
     known = read_known(workspace, as_of)
@@ -139,7 +152,14 @@ def solve_together(workspace: Workspace, settings: Settings, due: Due, as_of: da
     moon = workspace_moon(workspace)
     past = Past(known.purchases, known.items, as_of, settings.train.seed)
     free = codes_left(workspace, due)
-    plans = [plan_for(*one, known, people, past, as_of, settings, moon, free) for one in due]
+    plans = []
+    for one in due:
+        try:
+            plans.append(plan_for(*one, known, people, past, as_of, settings, moon, free))
+        except InputError as error:
+            if skipped is None or (one is due[-1] and not plans):
+                raise
+            skipped.append(error)
     night = local_day(settings, min(occurrence.decide_at for _, occurrence in due))
     firing = [(campaign.id, occurrence.name) for campaign, occurrence in due]
     left = what_is_left(plans, held_runs(workspace, settings, firing, night, as_of))

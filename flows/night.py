@@ -19,6 +19,7 @@ from flows.instants import flow_instant
 from flows.settings import Settings, load_settings
 from flows.train import train
 from flows.workspace import RunError, Workspace, open_workspace
+from recsys.tables import InputError
 
 log = logging.getLogger("larisma")
 
@@ -67,9 +68,12 @@ def _decided(
 ) -> dict[str, Any]:
     """A night; where guarantees cannot be met, the campaigns that give none are decided all the same."""
     try:
-        return decide_night(workspace, settings, day, due, as_of)
+        return decide_night(workspace, settings, day, due, as_of, skipped=failed)
     except MinimumsError as error:
         failed.append(error)
         log.warning("deciding without the campaigns whose minimums cannot be met")
         free = [(campaign, occurrence) for campaign, occurrence in due if not guarantees(campaign)]
-        return decide_night(workspace, settings, day, free, as_of)
+        return decide_night(workspace, settings, day, free, as_of, skipped=failed)
+    except InputError as error:
+        failed.append(error)
+        return decide_night(workspace, settings, day, [], as_of)
