@@ -245,7 +245,7 @@ def _segments(candidates: Candidates, further: Sequence[GroupLimit]) -> tuple[ND
 def _spread(further: Sequence[GroupLimit], segments: NDArray[np.int32], m: int) -> Further:
     unit = np.array([1.0 if limit.weight is None else limit.weight.max(initial=0) for limit in further], np.float64)
     unit[unit == 0] = 1.0
-    amount = _reachable(np.array([limit.amount for limit in further], np.float64))
+    amount = _reachable(np.array([_in_whole_messages(limit) for limit in further], np.float64))
     places, rows, weights = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
     for r, limit in enumerate(further):
         everybody = limit.group < 0
@@ -269,6 +269,12 @@ def _spread(further: Sequence[GroupLimit], segments: NDArray[np.int32], m: int) 
         limit_of[order],
         weighted[order],
     )
+
+
+def _in_whole_messages(limit: GroupLimit) -> float:
+    if limit.kind != SENT or limit.weight is not None:
+        return limit.amount
+    return float(np.ceil(limit.amount) if limit.at_least else np.floor(limit.amount))
 
 
 def _reachable(limit: Floats) -> Floats:

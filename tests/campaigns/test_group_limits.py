@@ -127,7 +127,8 @@ def the_linear_program(candidates, offers, limits, further):
     for limit in further:
         row = [0.0 if k < 0 else used_by(candidates, [a], [k], [q], limit) for a, k, q in zip(i, j, p, strict=True)]
         sign = -1 if limit.at_least else 1
-        add(sign * np.array(row), sign * limit.amount)
+        whole = limit.kind == SENT and limit.weight is None
+        add(sign * np.array(row), np.floor(sign * limit.amount) if whole else sign * limit.amount)
     found = linprog(-np.array(gain), np.array(rows, float), np.array(right, float), bounds=(0, 1), method="highs")
     assert found.status in (0, 2)
     return None if found.status == 2 else -found.fun
