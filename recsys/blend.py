@@ -215,11 +215,11 @@ def fit_blend(
 
 
 def recent_popularity(cells: Cells, window_days: float) -> Floats:
-    """The share of the customers who ordered in the last window, or at least of 1, who then bought each item; a
-    little of who ever did orders the rest. float32 [items]."""
-    active = max(1, len(np.unique(cells.order_customer[cells.order_age < window_days])))
+    """The share of the customers who ordered in the last window that then bought each item, float32 [items]; a little
+    of the share of all who ever did orders the rest."""
+    active = len(np.unique(cells.order_customer[cells.order_age < window_days]))
     late = np.bincount(cells.item, cells.last_age < window_days, cells.shape[1])
-    return ((late + 0.001 * cells.buyers) / (active + 1)).astype(np.float32)
+    return (late / (active + 1) + 0.001 * cells.buyers / (cells.shape[0] + 1)).astype(np.float32)
 
 
 def category_groups(categories: Sequence[str | None]) -> NDArray[np.int32]:

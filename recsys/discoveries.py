@@ -25,6 +25,7 @@ LEAST_SIMILAR = np.float32(0.01)
 LEAST_GROUP = np.float32(0.1)
 GROUP_PRIOR = 10.0  # confidence: a customer's share of a category is drawn to everybody's as if they had so much more
 CANDIDATES = 200  # of each customer, to learn from
+CURSE = 1000.0  # first purchases: learned from so few, odds are halved, as the best of many guesses are lucky ones
 CUSTOMERS = 2500  # to learn from, at most
 BLOCK_CELLS = 1 << 22  # cells worked out at a time
 
@@ -127,7 +128,8 @@ def fit_discoveries(
     customer = (customer_now @ of_customer).astype(np.float32)
     known = np.bincount(now.customer, minlength=now.shape[0]) > 0
     typical = float(np.median(customer[known])) if known.any() else 0.0
-    item = (item_now @ of_item + found.intercept).astype(np.float32)
+    doubt = np.log1p(CURSE / max(float(happened.sum()), 1.0))
+    item = (item_now @ of_item + found.intercept - doubt).astype(np.float32)
     return Discoveries(item, np.where(known, customer, np.float32(typical)), weights.astype(np.float32), typical)
 
 

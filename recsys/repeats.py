@@ -18,14 +18,15 @@ Floats = NDArray[np.float32]
 HALF_LIVES = (14.0, 45.0, 91.0, 182.0)  # days
 WINDOWS = 6  # earlier windows to learn from, at most
 ROWS = 600_000  # cells to learn from, at most
-LEAST_AGAIN = 300  # cells bought again below which trees would only learn by heart
+LEAST_AGAIN = 500  # cells bought again below which trees would only learn by heart
 SHRINK = 10.0  # cells: a rate is drawn to that of all as if it held so many more of them
 ROUNDS = 150
 TREES = {
     "objective": "binary",
     "learning_rate": 0.05,
     "num_leaves": 31,
-    "feature_fraction": 0.6,
+    "feature_fraction": 0.3,
+    "max_bin": 127,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 10.0,
@@ -72,7 +73,7 @@ def repeat_probabilities(
         found = fit_logistic(np.log(rows[:, :count] + 0.05), happened, prior=prior, nonnegative=positive)
         odds = found.intercept + np.log(now[:, :count] + 0.05) @ found.weights
         return (1 / (1 + np.exp(-odds))).astype(np.float32)
-    settings = {**TREES, "min_data_in_leaf": min(200, max(20, len(rows) // 500)), "seed": seed, "num_threads": threads}
+    settings = {**TREES, "min_data_in_leaf": min(200, max(20, len(rows) // 100)), "seed": seed, "num_threads": threads}
     trees = lgb.train(settings, lgb.Dataset(rows, happened), ROUNDS)
     return np.asarray(trees.predict(now, num_threads=threads)).astype(np.float32)
 

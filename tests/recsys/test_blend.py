@@ -31,14 +31,15 @@ def fitted():
     return matrix, cells, fit_blend(cells, matrix.matrix, window_days=28.0, seed=1, threads=1)
 
 
-def test_scores_are_probabilities_whose_sums_are_near_what_is_then_bought(fitted):
+def test_scores_are_probabilities_whose_sums_are_near_what_is_then_bought_and_doubtful_where_little_was_learned(fitted):
     matrix, _, blend = fitted
     held_out = hold_out(matrix, WORLD.purchases, NOW, NOW + timedelta(days=28))
     rows = np.arange(len(matrix.customers))
     scores, before = blend.scores(rows), matrix.matrix.toarray() != 0
     assert ((scores > 0) & (scores < 1)).all()
     assert scores[before].sum() == pytest.approx(held_out.bought["repeats"].sum(), rel=0.25)
-    assert scores[~before].sum() == pytest.approx(held_out.bought["discoveries"].sum(), rel=0.5)
+    found = scores[~before].sum() / held_out.bought["discoveries"].sum()
+    assert 0.2 < found < 1.1  # the fewer there were to learn from, the lower
 
 
 def test_it_is_ahead_of_either_baseline_on_discoveries(fitted):
