@@ -137,7 +137,7 @@ def summary(words: Words, manifest: Manifest) -> Markup:
 def comparison(certificate: Manifest, first_come: Manifest | None) -> list[tuple[str, float, str]]:
     """Key, value in rupiah and kind of the bars that the certificate is shown by."""
     bars = [("bound", certificate["bound"], "total"), ("ours", certificate["value"], "ours")]
-    return bars + ([("first_come", first_come["value"], "first_come")] if first_come else [])
+    return bars + ([("first_come", first_come["value"], "first_come")] if first_come and first_come["lost"] > 0 else [])
 
 
 def shared_night(manifest: Manifest) -> Manifest | None:

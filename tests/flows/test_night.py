@@ -225,9 +225,9 @@ def test_a_minimum_beyond_what_is_eligible_is_named_with_the_share_that_can_be_m
 
 
 def test_a_minimum_against_a_budget_is_named_with_what_it_costs(changed):
-    changed.edit_campaign("    quota: {redeemed: 9}\n", "    minimum: {redeemed: 10}\n")
+    changed.edit_campaign("    quota: {redeemed: 9}\n", "    minimum: {redeemed: 2}\n")
     changed.edit_campaign("sari-murni: 12000", "sari-murni: 1000")
-    with pytest.raises(MinimumsError, match=r"minimum of kopi: a minimum of 10 redemptions costs sari-murni Rp.* its "):
+    with pytest.raises(MinimumsError, match=r"minimum of kopi: a minimum of 2 redemptions costs sari-murni Rp.* its "):
         changed.decide()
 
 
