@@ -157,13 +157,13 @@ def show_limits(limits: Sequence[Result]) -> None:
 
 def show_certificate(manifest: Result) -> None:
     """What is left at most, and what limits are worth, in words."""
-    certificate = manifest["certificate"]
+    certificate, lost = manifest["certificate"], manifest["first_come"]["lost"]
     out.print(
         f"Expected value {rupiah(round(certificate['value']))}; left on the table: at most "
-        f"{rupiah(round(certificate['left_on_the_table']))} ({gap(certificate)}); "
-        f"{rupiah(round(manifest['first_come']['lost']))} more than first come, first served.",
+        f"{rupiah(round(certificate['left_on_the_table']))} ({gap(certificate)})"
+        + (f"; {rupiah(round(lost))} more than first come, first served." if lost > 0 else "."),
     )
-    said = 1 + (manifest["first_come"]["lost"] > 0)  # of the sentences, just above
+    said = 1 + (lost > 0)  # of the sentences, just above
     for sentence in certificate.get("words", {}).get("en", [])[said:]:
         out.print(f"  {sentence}", soft_wrap=True)
 
