@@ -1,6 +1,6 @@
 """Hours in which nothing is sent to a place: Friday noon, maghrib to tarawih in Ramadan, and Nyepi on Bali.
 
-Pure functions of place and day; calendar.py knows the days. Contact policy joins these windows with its quiet hours.
+Pure functions of place and day; silence.py knows the days. Contact policy joins these windows with its quiet hours.
 The sun is where NOAA's low-precision solar equations put it, to about a minute in Indonesia.
 """
 
@@ -57,7 +57,7 @@ def blocked_windows(
     """The windows that begin on a local day from first to last, both included, in order, none touching another.
 
     province, zone: of the customer, as in their row; a province that is not known is taken as its zone's.
-    ramadan: the days of fasting; nyepi: the days of silence (see calendar.ramadan_days, calendar.nyepi).
+    ramadan: the days of fasting; nyepi: the days of silence (see silence.py).
     prayer: False leaves only Nyepi, for campaigns that mean to be read at those hours.
     """
     place = place_of(province, zone)

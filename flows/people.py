@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from campaigns.audience import Audience, Rows, check_audience, select_audience
-from campaigns.calendar import NO_MOON, Occurrence, blocked_around, occurrences
+from campaigns.calendar import NO_MOON, Occurrence, occurrences
 from campaigns.control import smallest_lift
 from campaigns.hijri import Moon
 from campaigns.predicates import columns_of, open_sandbox
 from campaigns.segments import check_columns, columns_used, needs_segments, segment_table, sources_of
+from campaigns.silence import blocked_around
 from campaigns.spec import Campaign
 from flows.announcements import workspace_moon
 from flows.contacts import History, read_history

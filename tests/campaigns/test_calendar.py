@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.calendar import (
-    blocked_around,
     due_occurrence,
     occurrence_instant,
     occurrence_name,
@@ -19,6 +18,7 @@ from campaigns.calendar import (
 from campaigns.hijri import Announcement, Moon
 from campaigns.hours import next_free
 from campaigns.schedule import Schedule
+from campaigns.silence import blocked_around
 from campaigns.tables import CampaignError
 from recsys.tables import InputError
 

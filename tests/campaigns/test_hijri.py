@@ -4,8 +4,9 @@ from zoneinfo import ZoneInfo
 import holidays
 import pytest
 
-from campaigns.calendar import nyepi, ramadan_days
+from campaigns.calendar import nyepi
 from campaigns.hijri import FEASTS, Announcement, Moon, read_announcements, shipped
+from campaigns.silence import ramadan_days
 from campaigns.tables import CampaignError
 
 LATER = datetime(2035, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from campaigns.audience import select_audience
-from campaigns.calendar import blocked_around, due_occurrence, occurrences
+from campaigns.calendar import due_occurrence, occurrences
 from campaigns.checking import check_file
 from campaigns.firing import campaign_at, greets, in_phase, offer_ends
 from campaigns.hijri import Announcement, Moon
@@ -20,6 +20,7 @@ from campaigns.places import PROVINCES
 from campaigns.policy import load_policy
 from campaigns.scope import check_scopes
 from campaigns.segments import columns_used
+from campaigns.silence import blocked_around
 from campaigns.spec import load_campaign
 from campaigns.tables import CONSENTS, CUSTOMERS, SERVICE_CASES, SILENCES
 from campaigns.value import economics, pair_value, purchase_probability
