@@ -11,6 +11,7 @@ from flows.campaign_files import find_campaign
 from flows.deciding.considered import BEATEN, CHOSEN
 from flows.deciding.greeting import NO_OFFER
 from flows.deciding.run import CONTROL, NOT_ELIGIBLE, NOTHING, file_name
+from flows.reasons import explained_items
 from flows.reporting.words import Words, load_words
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json, write_text
@@ -26,6 +27,7 @@ TEXTS = {
         "left_out": "Pelanggan {customer} tidak dihubungi: {reason}.",
         "window": "Peluang di bawah ini adalah peluang membeli dalam {days} hari tanpa promosi.",
         "header": ("penawaran", "judul", "peluang", "nilai", "alasan"),
+        "items_header": ("penawaran", "barang", "alasan barang pertama", "berdasarkan pembelian"),
         "chosen": "dipilih",
         "greeting": "salam",
         "beaten": "kalah dari “{title}”",
@@ -41,6 +43,7 @@ TEXTS = {
         "left_out": "Customer {customer} is not written to: {reason}.",
         "window": "The chances below are of buying within {days} days without the promotion.",
         "header": ("offer", "title", "chance", "value", "reason"),
+        "items_header": ("offer", "items", "reason of the first", "from purchases of"),
         "chosen": "chosen",
         "greeting": "a greeting",
         "beaten": "beaten by “{title}”",
@@ -65,7 +68,8 @@ def last_run(workspace: Workspace, campaign_id: str) -> Path:
 def explain_decision(
     workspace: Workspace, settings: Settings, campaign_id: str, customer: str, language: str
 ) -> dict[str, Any]:
-    """{"text": one paragraph, "header", "offers": a row for each offer with its worth and why it was chosen or not}.
+    """{"text": one paragraph, "header", "offers": a row for each offer with its worth and why it was chosen or not,
+    "items_header", "items": what each offer given shows and why, see flows.reasons}.
 
     Raises InputError for a customer the run knows nothing of, or a language there are no words in.
     """
@@ -96,7 +100,11 @@ def explain_decision(
     if considered or (left_out and left_out[0]["reason"] in (CONTROL, NOT_ELIGIBLE)):
         offers += [ruled_out(texts, titles, offer) for offer in not_considered(manifest, considered)]
     text = paragraph(words, texts, manifest, customer, considered, decisions, left_out, titles)
-    return {"customer": customer, "text": text, "header": texts["header"], "offers": offers}
+    shown = explained_items(workspace, settings, manifest, decisions, language)
+    for row in shown:
+        row["title"] = titles[row["offer_id"]]
+    headers = {"header": texts["header"], "items_header": texts["items_header"]}
+    return {"customer": customer, "text": text, **headers, "offers": offers, "items": shown}
 
 
 def not_considered(manifest: dict[str, Any], considered: list[dict[str, Any]]) -> list[dict[str, Any]]:

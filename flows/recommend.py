@@ -43,14 +43,14 @@ def recommend_items(
     named = {row["item_id"] for row in found} | {name for own in drivers for name, _ in own}
     told = items.filter(pc.is_in(items["item_id"], value_set=pa.array(sorted(named), pa.string())))
     titles = dict(zip(told["item_id"].to_pylist(), told["title"].to_pylist(), strict=True))
-    known = purchase_rhythm(workspace, champion, customer, [row["item_id"] for row in found])
+    known = purchase_rhythm(workspace, champion.as_of, customer, [row["item_id"] for row in found])
     return [
         {
             "position": row["position"],
             "item_id": row["item_id"],
             "title": titles[row["item_id"]],
             "score": row["score"],
-            "reason": reason_words(read_reason(row["reason"]), titles, times, champion, settings, language),
+            "reason": reason_words(read_reason(row["reason"]), titles, times, champion.as_of, settings, language),
             "because": [{"item_id": name, "title": titles[name], "contribution": share} for name, share in own],
         }
         for row, own, times in zip(found, drivers, known, strict=True)

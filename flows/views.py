@@ -325,6 +325,17 @@ def show_explanation(explanation: Result) -> None:
     rows = [[row["offer_id"], row["title"], *worth_of(row), row["reason"]] for row in explanation["offers"]]
     if rows:
         show("", explanation["header"], rows)
+    items = [
+        [
+            row["title"],
+            ", ".join(row["items"]),
+            row["reason"],
+            ", ".join(f"{driver['title']} (+{number(driver['contribution'])})" for driver in row["because"]) or "–",
+        ]
+        for row in explanation["items"]
+    ]
+    if items:
+        show("", explanation["items_header"], items)
 
 
 def worth_of(row: Result) -> tuple[str, str]:

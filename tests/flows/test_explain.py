@@ -50,6 +50,27 @@ def test_offers_come_with_their_worth_best_first_and_every_loser_has_a_reason_in
         assert not any(row["reason"].startswith(("beaten by", "budget of", "quota of")) for row in found)
 
 
+def test_what_an_offer_shows_is_told_with_the_reason_and_the_purchases_behind_it(shop):
+    reasons, behind = set(), 0
+    for customer in sorted({row["customer_id"] for row in shop.rows("decisions")})[:25]:
+        given = {row["offer_id"]: row for row in shop.rows("decisions", customer_id=customer)}
+        for row in explained(shop, customer, "en")["items"]:
+            decided = given[row["offer_id"]]
+            assert len(row["items"]) == len(decided["item_ids"])
+            shares = [driver["contribution"] for driver in row["because"]]
+            assert shares == sorted(shares, reverse=True)
+            assert all(driver["title"] != "Barang 2" for driver in row["because"])  # an intimate item
+            if decided["reason"].startswith("repeat:"):
+                assert row["reason"].startswith("you buy this about every ")
+                assert row["because"]
+            if decided["reason"].startswith("because:"):
+                assert row["reason"] == f"because you bought {row['because'][0]['title']}"
+            reasons.add(decided["reason"].partition(":")[0])
+            behind += bool(row["because"])
+    assert behind
+    assert "repeat" in reasons
+
+
 def test_a_control_is_told_of_the_ghost_and_that_nothing_is_sent(shop):
     ghost = first(shop, "decisions", arm="control")
     text = explained(shop, ghost)["text"]

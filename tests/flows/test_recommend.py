@@ -84,7 +84,19 @@ def test_a_discovery_is_never_something_bought_before(shop):
     found = best(shop, "c000009", 40, discover=True)
     assert found
     assert {line["item_id"] for line in bought(shop, "c000009")}.isdisjoint(row["item_id"] for row in found)
-    assert any(row["reason"].startswith("karena Anda membeli Barang") for row in found)
+
+
+def test_a_discovery_of_one_s_own_taste_names_the_purchase_that_speaks_for_it(shop):
+    """Customer k has a taste for the items k mod 4, and most have bought nearly all of them."""
+    known = {}
+    for line in everybodys(shop):
+        known.setdefault(int(line["customer_id"][1:]), set()).add(line["item_id"])
+    own = {
+        k: {f"i{item:05d}" for item in range(40) if item % 4 == k % 4} - {"i00003", "i00004", "i00005"} for k in known
+    }
+    curious = [f"c{k:06d}" for k in sorted(known) if own[k] - known[k]][:12]
+    found = [row["reason"] for customer in curious for row in best(shop, customer, 3, discover=True)]
+    assert any(reason.startswith("karena Anda membeli Barang") for reason in found)
 
 
 def test_what_may_not_be_offered_or_is_sold_out_is_never_recommended(shop):
