@@ -24,6 +24,10 @@ LEAST_FACTOR = np.float32(0.005)
 LEAST_SIMILAR = np.float32(0.01)
 LEAST_GROUP = np.float32(0.1)
 GROUP_PRIOR = 10.0  # confidence: a customer's share of a category is drawn to everybody's as if they had so much more
+# Weights that stand until purchases speak against them: of taste by factors, similar items and each level of category,
+# and of what items are like (see item_features): first buyers of the last half, whole and two windows.
+TASTE_PRIOR, GROUP_WEIGHT = (0.7, 0.3), 0.1
+ITEM_PRIOR = np.array([0.0, 0.0, 0.3, 0.4, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 CANDIDATES = 200  # of each customer, to learn from
 CURSE = 1000.0  # first purchases: learned from so few, odds are halved, as the best of many guesses are lucky ones
 CUSTOMERS = 2500  # to learn from, at most
@@ -120,7 +124,7 @@ def fit_discoveries(
     features, happened = _examples(then, taste_then, bought, window_days, seed)
     item_now, customer_now = item_features(now, window_days), customer_features(now, window_days)
     prior = np.concatenate(
-        [[0.7, 0.3], np.full(measures - 2, 0.1), ITEM_PRIOR, np.zeros(customer_now.shape[1])],
+        [TASTE_PRIOR, np.full(measures - 2, GROUP_WEIGHT), ITEM_PRIOR, np.zeros(customer_now.shape[1])],
     )
     nonnegative = np.arange(len(prior)) < measures
     found: Logistic = fit_logistic(features, happened, prior=prior, nonnegative=nonnegative)
@@ -131,9 +135,6 @@ def fit_discoveries(
     doubt = np.log1p(CURSE / max(float(happened.sum()), 1.0))
     item = (item_now @ of_item + found.intercept - doubt).astype(np.float32)
     return Discoveries(item, np.where(known, customer, np.float32(typical)), weights.astype(np.float32), typical)
-
-
-ITEM_PRIOR = np.array([0.0, 0.0, 0.3, 0.4, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
 def item_features(cells: Cells, window_days: float) -> Floats:
