@@ -127,7 +127,7 @@ def measure(customers: int, memory: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         made = make(Path(folder), customers)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         segments = segment_table(
             made["customers"], made["purchases"], made["items"], as_of=AS_OF, responses=made["responses"], memory=memory
         )
@@ -137,7 +137,7 @@ def measure(customers: int, memory: str) -> dict[str, Any]:
             as_of=AS_OF, send_at=SEND_AT, control_salt="salt", controls=Controls(global_share=0.05), policy=policy,
             segments=segments, contacts=made["contacts"], responses=made["responses"], memory=memory,
         )  # fmt: skip
-        end = time.perf_counter()
+        end, cpu = time.perf_counter(), time.process_time() - busy
     (_, total), *steps = audience.funnel
     people = audience.people
     assert total == customers == sum(count for _, count in steps)
@@ -146,6 +146,7 @@ def measure(customers: int, memory: str) -> dict[str, Any]:
         "customers": customers,
         "segments_s": round(segmented - start, 1),
         "audience_s": round(end - segmented, 1),
+        "cpu_s": round(cpu, 1),
         "customers_per_s": round(customers / (end - start)),
         "memory_limit": memory,
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
