@@ -5,14 +5,13 @@ u = (YᵀY + λI + Yᵀ(C − I)Y)⁻¹ YᵀC·1, as in section 4 of Hu, Koren a
 are solved side by side, so that each step of the Cholesky decomposition is a few vector instructions.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
+
+from recsys.topk import in_threads
 
 Floats = NDArray[np.float32]
 
@@ -36,9 +35,9 @@ def customer_factors(
     def task(start: int) -> None:
         _solve(start, min(start + TASK, customers), indptr, indices, weights, Y, gram, out)
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+    with threadpool_limits(1, "blas"):  # whose number of threads would change its bits
         gram = Y.T @ Y + np.float32(regularization) * np.eye(f, dtype=np.float32)
-        list(pool.map(task, range(0, customers, TASK)))
+    in_threads(task, range(0, customers, TASK), threads)
     return out
 
 

@@ -14,7 +14,7 @@ from recsys.interactions import InteractionMatrix
 from recsys.models import Recommender, Rows
 from recsys.ranking import rank
 from recsys.tables import RECOMMENDATIONS
-from recsys.topk import Top
+from recsys.topk import Top, in_threads
 
 BLOCK = 1 << 14  # customers whose results are made into rows at a time
 MANY_PAIRS = 1 / 3  # of all that there could be: from there on, it is faster to rank every scope for everybody
@@ -81,7 +81,8 @@ def best_items(
     rows = np.asarray(rows)
     chosen = np.arange(model.shape[1]) if columns is None else np.asarray(columns)
     items, scores = np.full((len(rows), n), -1, np.int32), np.full((len(rows), n), -np.inf, np.float32)
-    for block in _blocks(len(rows), len(chosen)):
+
+    def task(block: Rows) -> None:
         found = model.scores(rows[block], columns)
         if without is not None:
             found[_membership(without, rows[block], chosen)] = -np.inf
@@ -89,6 +90,8 @@ def best_items(
         at, place = np.nonzero(best >= 0)
         items[block[at], place] = chosen[best[at, place]]
         scores[block[at], place] = found[at, best[at, place]]
+
+    in_threads(task, list(_blocks(len(rows), len(chosen))))
     return items, scores
 
 

@@ -10,7 +10,7 @@ All kernels stay in this one file: numba's cache notices changes of a kernel's o
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +104,8 @@ def top(
     where = np.full(customers, -1) if rows is None or not history.shape[0] else np.asarray(rows, np.int64)
     cells = _parts(history)
 
-    def task(start: int, stop: int) -> None:
+    def task(part: tuple[int, int]) -> None:
+        start, stop = part
         size = _whole(min(BLOCK, stop - start), LEAST)
         product = np.empty((size, catalogue.tile), np.float32)
         heap, least = np.empty((size, kept), np.int64), np.empty(size, np.int32)
@@ -121,7 +122,7 @@ def top(
                 (items[low:high], scores[low:high], scores[low:high].view(np.int32)),
             )
 
-    _in_threads(task, customers, threads)
+    in_threads(task, _tasks(customers), threads)
     return items, scores
 
 
@@ -155,7 +156,8 @@ def top_in_scopes(
     place = catalogue.place[by_scope.indices[inside]].astype(np.int64)
     places = place[np.lexsort((place, scope))]
 
-    def task(start: int, stop: int) -> None:
+    def task(part: tuple[int, int]) -> None:
+        start, stop = part
         product = np.empty((len(catalogue.vectors), LANES), np.float32)
         most, level = np.empty((4 * n, LANES), np.int32), np.empty((n, LANES), np.int32)
         best = np.empty(LANES * n, np.int64)
@@ -172,21 +174,24 @@ def top_in_scopes(
                 (items[low:high], scores[low:high], scores[low:high].view(np.int32)),
             )
 
-    _in_threads(task, customers, threads)
+    in_threads(task, _tasks(customers), threads)
     return items, scores
 
 
-def _in_threads(task: Callable[[int, int], None], customers: int, threads: int) -> None:
-    starts = range(0, customers, TASK)
-    stops = [min(start + TASK, customers) for start in starts]
-    workers = min(threads or len(os.sched_getaffinity(0)), len(starts))
+def in_threads(task: Callable[[Any], None], parts: Sequence[Any], threads: int = 0) -> None:
+    """The task for each part, on as many threads (0: one a core), each with one thread of BLAS."""
+    workers = min(threads or len(os.sched_getaffinity(0)), len(parts))
     with threadpool_limits(1, "blas"):
-        if workers == 1:
-            for start, stop in zip(starts, stops, strict=True):
-                task(start, stop)
+        if workers <= 1:
+            for part in parts:
+                task(part)
         else:
             with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(task, starts, stops))
+                list(pool.map(task, parts))
+
+
+def _tasks(customers: int) -> list[tuple[int, int]]:
+    return [(start, min(start + TASK, customers)) for start in range(0, customers, TASK)]
 
 
 def _with_one(factors: Floats, size: int) -> Floats:
