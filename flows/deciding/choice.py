@@ -91,7 +91,7 @@ class Together:
 
     funds: the funders that have a budget for the night, beside them what was left of it for these campaigns, what they
     use and its price. limits, used_limits, limit_prices: the same of the limits that larisma.toml states. started: the
-    runs whose prices were started from; tried: whether there were any. most: of messages to a customer on a day.
+    runs whose prices were started from.
     """
 
     campaigns: tuple[str, ...]
@@ -105,7 +105,6 @@ class Together:
     used_limits: Floats
     limit_prices: Floats
     started: tuple[Start, ...]
-    tried: bool
     left: Left
 
 
@@ -162,7 +161,6 @@ def choose(
         used_limits,
         found.prices.further[rows_total:],
         tuple(start for start in starts if start) if solved.warm else (),
-        warm is not None,
         left,
     )
 
