@@ -180,7 +180,7 @@ def top_in_scopes(
 
 def in_threads(task: Callable[[Any], None], parts: Sequence[Any], threads: int = 0) -> None:
     """The task for each part, on as many threads (0: one a core), each with one thread of BLAS."""
-    workers = min(threads or len(os.sched_getaffinity(0)), len(parts))
+    workers = min(threads or (os.cpu_count() or 1), len(parts))
     with threadpool_limits(1, "blas"):
         if workers <= 1:
             for part in parts:
