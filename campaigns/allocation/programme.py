@@ -102,10 +102,11 @@ def written_out(problem: Prepared, wanted: Bools | None = None) -> Programme:
     )
 
 
-def relaxed(programme: Programme) -> tuple[float, Floats] | None:
-    """(optimum of the relaxation in rupiah, price of each limit); None where there is none or it is not found."""
+def relaxed(programme: Programme) -> tuple[float, Floats, Floats] | None:
+    """(optimum of the relaxation in rupiah, price of each limit, how much it takes of each column); None where there is
+    none or it is not found."""
     if not len(programme.gain):
-        return None if _asks(programme) else (0.0, np.zeros(len(programme.limit)))
+        return None if _asks(programme) else (0.0, np.zeros(len(programme.limit)), np.zeros(0))
     unit = float(np.abs(programme.gain).max()) or 1.0
     matrix, right, per_row, counted = _rows(programme)
     found = linprog(-programme.gain / unit, matrix, right, bounds=(0, None), method="highs")
@@ -113,7 +114,7 @@ def relaxed(programme: Programme) -> tuple[float, Floats] | None:
         return None
     prices = np.zeros(len(programme.limit))
     prices[counted] = np.maximum(0.0, -found.ineqlin.marginals[len(programme.most) :]) / per_row * unit
-    return -found.fun * unit, prices
+    return -found.fun * unit, prices, found.x
 
 
 def whole(programme: Programme, nodes: int, *, tighter: bool = False) -> tuple[Bools | None, bool]:

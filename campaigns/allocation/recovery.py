@@ -16,7 +16,7 @@ from campaigns.allocation import kernels
 from campaigns.allocation.prepared import Prepared
 from campaigns.allocation.problem import SENT, Candidates, Chosen, Floats, Ints, Limits, MinimumsError, Prices, Used
 from campaigns.allocation.programme import Programme, largest_share
-from campaigns.allocation.small import MOST_FOR_DECISIONS, MOST_NODES, NODES, best_decisions
+from campaigns.allocation.small import MOST_NODES, NODES, Exact, best_decisions, narrowed
 from campaigns.value import funder_costs, pair_value, purchase_probability
 
 UNLIMITED = np.int64(2**61)  # what is left of a limit that there is not
@@ -97,11 +97,11 @@ def _whole(limit: Floats, unit: float = 1.0) -> Ints:
 
 
 def recover(
-    problem: Prepared, prices: Prices, seed: int, programme: Programme | None = None, bound: float = math.inf
+    problem: Prepared, prices: Prices, seed: int, exact: Exact | None = None, bound: float = math.inf
 ) -> Chosen:
     """Decisions near the best at these prices, within all limits; where there is time, the best of several orders.
 
-    programme: the problem written out, where it is small: whole decisions are then searched for, unless the bound is
+    exact: the problem written out, where it is small: whole decisions are then searched for, unless the bound is
     reached without. Raises MinimumsError where nothing meets the minimums.
     """
     best, regret, _ = alone_best(problem, prices)
@@ -115,21 +115,23 @@ def recover(
     met = [decisions(problem, counters.made) for counters in tries if not counters.lacking().any()]
     chosen = max(met, key=lambda each: worth(each, problem.limits, problem.candidates), default=None)
     reached = -math.inf if chosen is None else worth(chosen, problem.limits, problem.candidates)
-    if programme is not None and len(programme.pair) <= MOST_FOR_DECISIONS and reached < bound - NEARLY * abs(bound):
+    if exact is not None and reached < bound - NEARLY * abs(bound):
+        programme = narrowed(problem, exact, np.zeros(0, np.int64) if chosen is None else chosen.pair)
         searched, proven = _searched(problem, programme, MOST_NODES if chosen is None else NODES)
-        if searched is not None and worth(searched, problem.limits, problem.candidates) > reached + NEARLY * abs(
-            reached
-        ):
+        gained = -math.inf if searched is None else worth(searched, problem.limits, problem.candidates)
+        if searched is not None and gained > reached + NEARLY * abs(reached):
             chosen = searched
-        if chosen is None and proven:
-            raise _refused(programme)
+        if chosen is None and proven and programme is exact.programme:
+            raise _refused(exact.programme)
     if chosen is None:
         raise _unmet(problem, min(tries, key=lambda counters: float(counters.lacking().max())))
     return chosen
 
 
-def _searched(problem: Prepared, programme: Programme, nodes: int) -> tuple[Chosen | None, bool]:
+def _searched(problem: Prepared, programme: Programme | None, nodes: int) -> tuple[Chosen | None, bool]:
     """The best whole decisions, if any are found; and whether it is proven that there are none better."""
+    if programme is None:
+        return None, False
     for tighter in (False, True):
         made, proven = best_decisions(problem, programme, nodes, tighter=tighter)
         if made is None:

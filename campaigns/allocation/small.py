@@ -3,6 +3,8 @@
 Large ones have less need of it: the more customers there are, the less any one of them is to the whole.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,14 +14,25 @@ from campaigns.allocation.problem import Bools, Floats, Ints
 from campaigns.allocation.programme import Programme, relaxed, whole, written_out
 from campaigns.allocation.usage import worth_and_use
 
-MOST_FOR_PRICES, MOST_FOR_DECISIONS = 6_000, 1_500  # pairs on channels
+MOST_FOR_PRICES, MOST_FOR_DECISIONS, MOST_NARROWED = 10_000, 1_500, 4_000  # pairs on channels
 NODES, MOST_NODES = 30, 5_000  # of the search for whole decisions; and where none are known yet
 FIRST, ROUNDS = 40, 30
 CERTAIN = 1e-7  # how near a bound is to the optimum of the relaxation, to be called the same
 
 
-def exactly(problem: Prepared) -> tuple[Programme | None, Bound | None, bool]:
-    """(the problem written out, the bound at its prices, whether there is no lower bound); None where it is too large.
+@dataclass(frozen=True)
+class Exact:
+    """A problem written out. bound: at the prices of its relaxation, None for none found; certain: there is no lower
+    one. taken: the pairs of which the relaxation takes something [pairs]."""
+
+    programme: Programme
+    bound: Bound | None
+    certain: bool
+    taken: Bools
+
+
+def exactly(problem: Prepared) -> Exact | None:
+    """None where it is too large.
 
     Where few customers have very many offers, only the best of each at the prices so far are written out, and more as
     long as they lower the bound.
@@ -27,25 +40,19 @@ def exactly(problem: Prepared) -> tuple[Programme | None, Bound | None, bool]:
     candidates = problem.candidates
     pairs = int(candidates.channel_ok.sum(axis=1) @ np.diff(candidates.indptr))
     if pairs <= MOST_FOR_PRICES:
-        programme = written_out(problem)
-        return programme, *lowest_bound(problem, programme)
+        return lowest_bound(problem, written_out(problem))
     if candidates.customers * candidates.channel_ok.shape[1] * FIRST > MOST_FOR_PRICES or problem.asked:
-        return None, None, False
-    wanted = np.zeros(candidates.pairs, np.bool_)
-    best: Bound | None = None
-    vector = np.zeros(len(problem.limit))
+        return None
+    wanted = first_of_each(problem, np.zeros(len(problem.limit)))
     for _ in range(ROUNDS):
-        before = int(wanted.sum())
-        wanted |= first_of_each(problem, vector)
-        programme = written_out(problem, wanted)
-        found, certain = lowest_bound(problem, programme)
-        if found is None or int(wanted.sum()) == before:
+        found = lowest_bound(problem, written_out(problem, wanted))
+        if found.certain or found.bound is None:
             break
-        best = found if best is None or found.bound < best.bound else best
-        if certain:
+        more = wanted | first_of_each(problem, found.bound.vector)
+        if (more == wanted).all():
             break
-        vector = found.vector
-    return programme, best, certain
+        wanted = more
+    return found
 
 
 def first_of_each(problem: Prepared, vector: Floats) -> Bools:
@@ -61,16 +68,28 @@ def first_of_each(problem: Prepared, vector: Floats) -> Bools:
     return wanted
 
 
-def lowest_bound(problem: Prepared, programme: Programme) -> tuple[Bound | None, bool]:
-    """The bound at the prices of the relaxation, and whether there is no lower one; None where HiGHS finds none."""
+def lowest_bound(problem: Prepared, programme: Programme) -> Exact:
+    taken = np.zeros(problem.candidates.pairs, np.bool_)
     found = relaxed(programme)
     if found is None:
-        return None, False
-    optimum, prices = found
+        return Exact(programme, None, False, taken)
+    optimum, prices, amount = found
     closed = (problem.limit == 0) & (problem.sign > 0)  # nothing of it was written out
     vector = np.where(closed, problem.highest, np.minimum(prices, problem.highest))
     bound = Bound(evaluate(problem, vector).bound, vector, 1)
-    return bound, bound.bound - optimum <= CERTAIN * abs(optimum)
+    taken[programme.pair[(amount > 1e-9) & (programme.pair >= 0)]] = True
+    return Exact(programme, bound, bound.bound - optimum <= CERTAIN * abs(optimum), taken)
+
+
+def narrowed(problem: Prepared, exact: Exact, chosen: Ints) -> Programme | None:
+    """The programme to search for whole decisions; of a larger problem, that of the pairs which the relaxation takes
+    and those chosen so far. None where even that is too large."""
+    if len(exact.programme.pair) <= MOST_FOR_DECISIONS:
+        return exact.programme
+    wanted = exact.taken.copy()
+    wanted[chosen] = True
+    fewer = written_out(problem, wanted)
+    return fewer if len(fewer.pair) <= MOST_NARROWED else None
 
 
 def best_decisions(

@@ -64,17 +64,18 @@ def solve(
         options: Any = {"seed": seed, "passes": passes, "warm": start, "threads": threads, "further": groups}
         return as_they_came(solve(pairs, sorted_, limits, **options), order)
     problem = prepare(candidates, offers, limits, threads, further)
-    programme, bound, certain = exactly(problem)
-    refuse_the_impossible(problem, programme)
+    exact = exactly(problem)
+    refuse_the_impossible(problem, None if exact is None else exact.programme)
+    bound, certain = (None, False) if exact is None else (exact.bound, exact.certain)
     if bound is None or not certain:
         searched = _searched(problem, seed, passes, warm)
         bound = searched if bound is None or searched.bound < bound.bound else bound
-    chosen = recover(problem, problem.prices(bound.vector), seed, programme, bound.bound)
+    chosen = recover(problem, problem.prices(bound.vector), seed, exact, bound.bound)
     amount = worth(chosen, limits, candidates)
     if not certain and bound.bound - amount > WIDE * abs(bound.bound):
         sharper = sharpened(problem, bound, min(passes or ROUNDS, ROUNDS))
         if sharper.bound < bound.bound:
-            again = recover(problem, problem.prices(sharper.vector), seed, programme, sharper.bound)
+            again = recover(problem, problem.prices(sharper.vector), seed, exact, sharper.bound)
             bound, chosen = sharper, max(chosen, again, key=lambda each: worth(each, limits, candidates))
             amount = worth(chosen, limits, candidates)
     use = used(problem, chosen)
