@@ -153,6 +153,16 @@ def test_who_is_written_to_by_the_other_campaign_is_told_so_in_both_languages(ni
         assert any(row["reason"].startswith(said) for row in found["offers"])
 
 
+def test_an_offer_that_the_customer_may_not_get_is_explained_by_its_rule(night):
+    shop, _ = night
+    silver = {row["customer_id"] for row in rows(shop, "panen", "considered") if row["offer_id"] != "sabun"}
+    silver -= {row["customer_id"] for row in rows(shop, "panen", "considered") if row["offer_id"] == "sabun"}
+    for language, said in (("id", "tidak memenuhi syarat: tier = 'gold'"), ("en", "not eligible: tier = 'gold'")):
+        found = explain_decision(shop.workspace, shop.settings, "panen", min(silver), language)
+        assert [row["reason"] for row in found["offers"] if row["offer_id"] == "sabun"] == [said]
+        assert len(found["offers"]) == 4  # every offer has one reason
+
+
 def test_controls_get_ghosts_at_the_nights_prices_and_use_up_nothing(night):
     shop, _ = night
     for name in ("panen", "raya"):
