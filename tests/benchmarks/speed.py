@@ -1,7 +1,8 @@
-"""Speed and size of recsys, as ratios in one run: python tests/benchmarks/speed.py [PART …] [SCALE]
+"""Speed and size of recsys, as ratios in one run: python tests/benchmarks/speed.py [PART …] [SCALE] [--cpu]
 
 PART: matrix, training, top, scopes, memory; all of them where none is named. SCALE: a share of the full size, such as
-0.1 for a quick look. Set OPENBLAS_NUM_THREADS=1.
+0.1 for a quick look. --cpu: processor time instead of the wall's, for a machine that others use. Set
+OPENBLAS_NUM_THREADS=1.
 """
 
 import sys
@@ -9,7 +10,7 @@ import sys
 import interactions
 import scoring
 import training
-from stopwatch import table
+from stopwatch import count_processor_time, table
 
 PARTS = {
     "matrix": interactions.rows,
@@ -20,6 +21,9 @@ PARTS = {
 }
 
 if __name__ == "__main__":
+    if "--cpu" in sys.argv:
+        sys.argv.remove("--cpu")
+        count_processor_time()
     parts = [word for word in sys.argv[1:] if word in PARTS] or list(PARTS)
     scale = next((float(word) for word in sys.argv[1:] if word not in PARTS), 1.0)
     print(table([line for part in parts for line in PARTS[part](scale)]))
