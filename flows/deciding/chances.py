@@ -77,7 +77,7 @@ def offer_chances(past: Past, campaign: Campaign, items: pa.Table) -> Chances:
         days = lead_days + window_days
         raise InputError(
             f"{campaign.id}: lead_days and window_days are {days} days together, and purchases are known for "
-            f"{known.days:.0f} days; chances can be learned from {days + LEAST_HISTORY:.0f} days on, so shorten the window"
+            f"{known.days:.0f} days; chances need {days + LEAST_HISTORY:.0f} days, so shorten the window"
         )
     span = (lead_days, window_days)
     newest = crossed(known, scopes, windows.calibration, *span, CHECK_PAIRS, past.seed)

@@ -5,8 +5,8 @@
 
 Quality, on the tables of any workspace: the model is learned and calibrated on what was known before a cut, and judged
 by the window after it, on scopes that were not learned from, beside logistic regression on the same features (as
-scikit-learn fits it) and decayed frequency, these two made into chances by an isotonic fit on the newest window. Groups are thirds of the
-scopes by their buyers before the cut. A decile in which few bought says little: the buyers are given with each.
+scikit-learn fits it) and decayed frequency, which an isotonic fit on the newest window makes into chances. Groups are
+thirds of the scopes by their buyers before the cut. A decile in which few bought says little: buyers are given with it.
 Speed: customers × 50 offers through the real code, on made-up orders.
 """
 
@@ -164,8 +164,8 @@ def speed(customers: int) -> None:
     seconds = time.perf_counter() - start
     pairs = customers * OFFERS
     print(
-        f"{customers:>9,} customers × {OFFERS} offers: {pairs / seconds / 1e6:.2f} M pairs/s ({seconds:.0f} s), learned "
-        f"in {fitted:.1f} s; scoring took {peak() - before:.0f} MB over the {before:.0f} MB before it; "
+        f"{customers:>9,} customers × {OFFERS} offers: {pairs / seconds / 1e6:.2f} M pairs/s ({seconds:.0f} s), "
+        f"learned in {fitted:.1f} s; scoring took {peak() - before:.0f} MB over the {before:.0f} MB before it; "
         f"{total / pairs:.4f} expected per pair"
     )
 
