@@ -1,6 +1,7 @@
 """All decisions of an occurrence at once, with the certificate that says how far from the best they are at most."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from campaigns.allocation.problem import (
     GroupLimit,
     Ints,
     Limits,
+    MinimumsError,
     Offers,
     Prices,
     Solution,
@@ -75,9 +77,11 @@ def solve(
     if not certain and bound.bound - amount > WIDE * abs(bound.bound):
         sharper = sharpened(problem, bound, min(passes or ROUNDS, ROUNDS))
         if sharper.bound < bound.bound:
-            again = recover(problem, problem.prices(sharper.vector), seed, exact, sharper.bound)
-            bound, chosen = sharper, max(chosen, again, key=lambda each: worth(each, limits, candidates))
-            amount = worth(chosen, limits, candidates)
+            bound = sharper
+            with suppress(MinimumsError):  # what was found before meets them
+                again = recover(problem, problem.prices(sharper.vector), seed, exact, sharper.bound)
+                chosen = max(chosen, again, key=lambda each: worth(each, limits, candidates))
+                amount = worth(chosen, limits, candidates)
     use = used(problem, chosen)
     certificate = Certificate(
         bound=bound.bound,
