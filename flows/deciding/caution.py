@@ -105,7 +105,8 @@ def cautiously(
             for one in wanted
         }
         tight, tight_rows = with_limits(parts, rows, planned)
-        found = Solved(solve_night(tight, messages, seed=seed, shared=tight_rows), tight, tight_rows, kept)
+        again, _ = solved_from(tight, messages, seed, tight_rows, found.night.prices)
+        found = Solved(again, tight, tight_rows, kept)
     return found
 
 
