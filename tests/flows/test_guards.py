@@ -88,15 +88,13 @@ def test_one_cell_that_no_orders_make_is_refused(workspace, monkeypatch, cell):
     assert f"the first is {cell:g}" in refused(workspace, "a weight that orders cannot have")
 
 
-@pytest.mark.parametrize(
-    ("value", "check"), [(np.nan, "not finite"), (np.inf, "not finite"), (-1e9, "beyond any score")]
-)
+@pytest.mark.parametrize(("value", "check"), [(np.nan, "not finite"), (-1e9, "beyond any score")])
 @pytest.mark.parametrize("name", sorted(FITS))
 def test_one_poisoned_number_in_any_model_is_refused(workspace, monkeypatch, name, value, check):
     fit = FITS[name]
 
-    def sick(matrix, train):
-        model = fit(matrix, train)
+    def sick(material):
+        model = fit(material)
         part = next(array for _, array in sorted(model.arrays().items()) if array.dtype.kind == "f" and array.size > 1)
         part[(0,) * part.ndim] = value
         return model
