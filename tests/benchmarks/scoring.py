@@ -66,7 +66,7 @@ def top_rows(scale: float = 1.0) -> list[tuple[str, ...]]:
     found = []
     for factors, kind in ((fitted, "fitted by ALS"), (alike, "random, the worst case")):
         U, V = factors(int(CUSTOMERS * scale))
-        bias = np.zeros(ITEMS, np.float32)
+        bias = np.zeros(len(V), np.float32)
         index = faiss.IndexFlatIP(FACTORS)
         index.add(V)
         with threadpool_limits(1, "blas"):
@@ -79,13 +79,13 @@ def top_rows(scale: float = 1.0) -> list[tuple[str, ...]]:
             ways["ours"]()
             took = medians(ways)
         check(V, U[:1000], top(arranged(V, bias), U[:1000], LONG))
-        what = f"top {LONG} of {ITEMS:,} items × {FACTORS} factors, {kind}, {len(U):,} customers"
+        what = f"top {LONG} of {len(V):,} items × {FACTORS} factors, {kind}, {len(U):,} customers"
         rate = f"{len(U) / took['ours']:,.0f} customers/s"
         for other, target in (("implicit", 2.0), ("faiss", 1.2)):
             ratio, theirs = took[other] / took["ours"], f"{len(U) / took[other]:,.0f} customers/s"
             found.append(row(what, rate, other, theirs, ratio, f"≥ {target} ×", ratio >= target))
-        work = 2e-9 * len(U) * ITEMS * FACTORS
-        all_tiles = (ITEMS // 512 * 512) / ITEMS * (len(U) // 512 * 512) / len(U)
+        work = 2e-9 * len(U) * len(V) * FACTORS
+        all_tiles = (len(V) // 512 * 512) / len(V) * (len(U) // 512 * 512) / len(U)
         share = took["sgemm"] / all_tiles / took["ours"]
         ours, theirs = work / took["ours"], work * all_tiles / took["sgemm"]
         found.append(row(what, f"{ours:.0f} GFLOP/s", "sgemm", f"{theirs:.0f} GFLOP/s", share, "≥ 0.4 ×", share >= 0.4))
@@ -94,7 +94,7 @@ def top_rows(scale: float = 1.0) -> list[tuple[str, ...]]:
 
 def scope_rows(scale: float = 1.0) -> list[tuple[str, ...]]:
     U, V = fitted(int(CUSTOMERS * scale / 10))
-    bias, inside = np.zeros(ITEMS, np.float32), scopes(ITEMS, SCOPES)
+    bias, inside = np.zeros(len(V), np.float32), scopes(len(V), SCOPES)
     columns = [np.flatnonzero(inside[:, scope]) for scope in range(SCOPES)]
     sparse = csr_matrix(inside)
 
@@ -105,8 +105,8 @@ def scope_rows(scale: float = 1.0) -> list[tuple[str, ...]]:
         people = U[:PANDAS_CUSTOMERS]
         scores = (people @ V.T).ravel()
         item, scope = np.nonzero(inside)
-        frame = pd.DataFrame({"customer": np.repeat(np.arange(len(people)), ITEMS), "score": scores})
-        frame["item"] = np.tile(np.arange(ITEMS), len(people))
+        frame = pd.DataFrame({"customer": np.repeat(np.arange(len(people)), len(V)), "score": scores})
+        frame["item"] = np.tile(np.arange(len(V)), len(people))
         frame = frame.merge(pd.DataFrame({"item": item, "scope": scope}), on="item")
         ordered = frame.sort_values("score", ascending=False, kind="stable")
         return ordered.groupby(["customer", "scope"], sort=False).head(SHORT)
