@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 # A little popularity in every personal score: it orders what the history says nothing about, hardly overrules what it
 # says, and gives customers without history the popular items.
 POPULARITY_SHARE = np.float32(0.03)
-COLD_ITERATIONS, WARM_ITERATIONS = 15, 2  # of alternating least squares, from scratch and from the factors of before
+COLD_ITERATIONS, WARM_ITERATIONS = 15, 1  # of alternating least squares, from scratch and from the factors of before
 
 
 class ModelError(RuntimeError):
@@ -212,7 +212,7 @@ def fit_als(
     The regularization is shrinkage × the geometric mean of items per customer and customers per item, so that one
     setting serves a small shop and a large one. Bitwise reproducible for a seed, whatever the threads (0: all cores).
     start: (customer factors, item factors) [customers × f], [items × f] to start from, such as those of the night
-    before, 0 where there are none; two iterations then do what takes fifteen from scratch.
+    before, 0 where there are none; one iteration then does what takes fifteen from scratch.
     sample: the item factors are fitted on so many customers, then all are folded in and the items once put right by
     all; 0: on all of them. Raises ModelError if the matrix cannot be fitted, or the factors are not finite.
     """
