@@ -51,7 +51,10 @@ def both(one: str | None, other: str | None) -> str | None:
 
 
 def in_phase(campaign: Campaign, phase: str) -> Campaign:
-    """The campaign with the offers, words and window of a phase; "" is as it stands. Raises KeyError for no phase."""
+    """The campaign with the offers, words and window of a phase, and none of the others; "" is as it stands.
+
+    Raises KeyError for no phase.
+    """
     if not phase:
         return campaign
     offers = tuple(offer for offer in campaign.offers if not offer.phases or phase in offer.phases)
@@ -60,7 +63,7 @@ def in_phase(campaign: Campaign, phase: str) -> Campaign:
     lead = campaign.schedule.lead_days if own.lead_days is None else own.lead_days
     more = {
         "window_days": own.window_days or campaign.window_days,
-        "schedule": campaign.schedule.model_copy(update={"lead_days": lead}),
+        "schedule": campaign.schedule.model_copy(update={"lead_days": lead, "phases": ()}),
     }
     return campaign.model_copy(update={"offers": offers, "content": content, **more})
 

@@ -109,7 +109,7 @@ def test_an_item_that_is_there_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     ("scope", "line"),
     [
-        ({"categories": ["Food > Cofee"]}, "categories[0]: no item has the category 'Food > Cofee'; did you mean 'Food"),
+        ({"categories": ["Food > Cofee"]}, "categories[0]: no item has the category 'Food > Cofee'; did you mean"),
         ({"items": ["zzzzzz"]}, "items[0]: no item has the item 'zzzzzz'; the largest of 6 are 'i1', 'i2'"),
         ({"brands": ["sari"]}, "brands[0]: no item has the brand 'sari'; did you mean 'Sari'?"),
         ({"merchants": ["m1", "m99"]}, "merchants[1]: no item has the merchant 'm99'"),

@@ -11,8 +11,8 @@ from campaigns.allocation import REDEEMED, SENT
 from campaigns.scope import scope_matrix
 from campaigns.spec import load_campaign
 from campaigns.tables import CHANNELS
-from flows.deciding.plan import candidates
 from flows.deciding.considered import best_value
+from flows.deciding.plan import candidates
 from flows.deciding.worth import limit_arrays, offer_arrays, past_baskets
 from recsys.tables import ITEMS, PURCHASES, conform
 
