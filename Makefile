@@ -9,6 +9,8 @@ export DO_NOT_TRACK := 1
 demo: .venv/installed
 	$(BIN)/larisma demo
 
+# Two processes on two cores: threads within them would only wait for each other.
+test: export OMP_NUM_THREADS := 1
 test: lint
 	$(BIN)/pytest -n 2 --dist loadgroup
 

@@ -154,21 +154,19 @@ FEEDBACK = Table(
     instant="at",
 )
 
-PAST_OFFERS = (
-    Table(  # what campaigns offered, also those before larisma; with feedback's redemptions, what to learn from
-        "past_offers",
-        pa.schema(
-            [
-                must("campaign_id", ID),
-                must("offer_id", ID),
-                must("item_id", ID),  # a row for each item of the offer's scope
-                must("starts_at", INSTANT),
-                pa.field("ends_at", INSTANT),
-            ]
-        ),
-        key=("campaign_id", "offer_id", "item_id"),
-        instant="starts_at",
-    )
+PAST_OFFERS = Table(  # what campaigns offered, also before larisma; with redemptions of feedback, what to learn from
+    "past_offers",
+    pa.schema(
+        [
+            must("campaign_id", ID),
+            must("offer_id", ID),
+            must("item_id", ID),  # a row for each item of the offer's scope
+            must("starts_at", INSTANT),
+            pa.field("ends_at", INSTANT),
+        ]
+    ),
+    key=("campaign_id", "offer_id", "item_id"),
+    instant="starts_at",
 )
 
 CONTACTS = Table(  # what was sent to whom, also by others than larisma

@@ -21,6 +21,7 @@ ROWS = 600_000  # cells to learn from, at most
 LEAST_AGAIN = 500  # cells bought again below which trees would only learn by heart
 SHRINK = 10.0  # cells: a rate is drawn to that of all as if it held so many more of them
 ROUNDS = 150
+WORTH_THREADS = 100_000  # cells; with fewer, threads wait for each other longer than they work
 TREES = {
     "objective": "binary",
     "learning_rate": 0.05,
@@ -73,6 +74,7 @@ def repeat_probabilities(
         found = fit_logistic(np.log(rows[:, :count] + 0.05), happened, prior=prior, nonnegative=positive)
         odds = found.intercept + np.log(now[:, :count] + 0.05) @ found.weights
         return (1 / (1 + np.exp(-odds))).astype(np.float32)
+    threads = threads if len(rows) >= WORTH_THREADS else 1
     settings = {**TREES, "min_data_in_leaf": min(200, max(20, len(rows) // 100)), "seed": seed, "num_threads": threads}
     trees = lgb.train(settings, lgb.Dataset(rows, happened), ROUNDS)
     return np.asarray(trees.predict(now, num_threads=threads)).astype(np.float32)

@@ -10,10 +10,11 @@ import pytest
 from campaigns.calendar import Occurrence, occurrences
 from campaigns.firing import campaign_at, greets, in_phase, offer_ends
 from campaigns.hijri import Announcement, Moon
-from campaigns.rendering import check_content
+from campaigns.rendering import check_content, compile_content
 from campaigns.spec import Campaign, load_campaign
 from recsys.tables import ITEMS
 
+PRESETS = Path(__file__).parents[2] / "campaigns" / "presets"
 WIB = ZoneInfo("Asia/Jakarta")
 TEXT = """\
 id: lebaran
@@ -160,3 +161,12 @@ def test_a_restock_reaches_no_more_people_than_units_times_a_factor(stock: int |
 def test_a_quota_below_what_the_stock_allows_stays() -> None:
     text = campaign("valid: {hours: 3}", "per_unit: 10\n    quota: {sent: 4}")
     assert campaign_at(text, sent_on("03-09", "thr"), items(7)).offer("pulsa").quota.limit == 4
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_words_of_every_phase_of_a_preset_compile_as_decide_compiles_them(preset: Path) -> None:
+    campaign = load_campaign(preset)
+    for phase in campaign.phases or ("",):
+        there = in_phase(campaign, phase)
+        assert there.phases == ()
+        compile_content(there)
