@@ -24,7 +24,7 @@ from recsys.tables import InputError
 TERMS = ("benefit", "min_spend", "max_discount", "valid_from", "valid_until")
 EXPORTED = ("code", "customer_id", "offer_id", *TERMS)
 
-Free = dict[str, pa.Array]  # pool → its codes that nobody has
+Free = dict[str, tuple[str, pa.Array]]  # pool → whose it is, and its codes that nobody has
 
 
 def pools(campaign: Campaign) -> dict[str, list[str]]:
@@ -37,10 +37,8 @@ def pools(campaign: Campaign) -> dict[str, list[str]]:
 
 
 def codes_left(workspace: Workspace, due: Due) -> Free:
-    """The codes that occurrences to be decided may give: nobody else's, and valid as long as their offers.
-
-    Raises CampaignError if two of the campaigns share a pool, or a pool is empty.
-    """
+    """The codes that occurrences to be decided may give: nobody else's, and valid as long as their offers. A pool that
+    two of the campaigns name is the first one's."""
     free: Free = {}
     wanted = [(campaign, occurrence) for campaign, occurrence in due if pools(campaign)]
     if not wanted:
@@ -49,25 +47,28 @@ def codes_left(workspace: Workspace, due: Due) -> Free:
     taken = given_codes(workspace, {(campaign.id, occurrence.name) for campaign, occurrence in due})
     for campaign, occurrence in wanted:
         until = max(offer_ends(campaign, occurrence.send_at).values())
-        own = free_codes(codes, taken, until)
+        left = free_codes(codes, taken, until)
         for pool in pools(campaign):
-            if pool in free:
-                raise CampaignError(f"{campaign.id}.yaml: code pool {pool!r} is another campaign's too; use its own")
-            if pool not in own:
-                raise CampaignError(
-                    f"{campaign.id}.yaml: code pool {pool!r} has no code left that is valid until "
-                    f"{until:%Y-%m-%d %H:%M}; import some with [sources.codes] in larisma.toml and larisma ingest"
-                )
-            free[pool] = own[pool]
+            free.setdefault(pool, (campaign.id, left.get(pool, pa.array([], pa.string()))))
     return free
 
 
 def within_codes(campaign: Campaign, free: Free) -> Campaign:
-    """The campaign with a limit on messages for each of its pools: no more than there are codes."""
-    limits = [
-        Limit(id=f"codes-{pool}"[:64], offers=tuple(offers), quota=Quota(sent=len(free[pool])))
-        for pool, offers in pools(campaign).items()
-    ]
+    """The campaign with a limit on messages for each of its pools: no more than there are codes.
+
+    Raises CampaignError if a pool is another campaign's, or empty.
+    """
+    limits = []
+    for pool, offers in pools(campaign).items():
+        owner, codes = free[pool]
+        if owner != campaign.id:
+            raise CampaignError(f"{campaign.id}.yaml: code pool {pool!r} is {owner}'s too; give each campaign its own")
+        if not len(codes):
+            raise CampaignError(
+                f"{campaign.id}.yaml: code pool {pool!r} has no code left that is valid as long as its offers; "
+                "import some with [sources.codes] in larisma.toml and larisma ingest"
+            )
+        limits.append(Limit(id=f"codes-{pool}"[:64], offers=tuple(offers), quota=Quota(sent=len(codes))))
     return campaign.model_copy(update={"limits": (*campaign.limits, *limits)}) if limits else campaign
 
 

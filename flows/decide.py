@@ -198,7 +198,7 @@ def publish_run(
     plan = choice.plan
     campaign, occurrence, known = plan.campaign, plan.occurrence, plan.known
     decisions = decisions_table(campaign, occurrence, champion, known, choice, as_of)
-    codes = assign_codes(decisions, campaign.offers, solved.codes)
+    codes = assign_codes(decisions, campaign.offers, {pool: free for pool, (_, free) in solved.codes.items()})
     decisions = decisions.set_column(decisions.column_names.index("code"), "code", codes)
     considered = considered_table(choice, together)
     manifest = run_manifest(

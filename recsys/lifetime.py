@@ -54,7 +54,7 @@ LIFETIME = pa.schema(
         pa.field("customer_id", pa.string(), nullable=False),
         pa.field("expected_orders", pa.float64(), nullable=False),  # within the horizon
         pa.field("alive", pa.float64(), nullable=False),  # chance of not having left for good
-        pa.field("lifetime_value", MONEY, nullable=False),  # rupiah spent within the horizon, discounted
+        pa.field("lifetime_value", MONEY),  # rupiah spent within the horizon, discounted; null: beyond the model
     ]
 )
 
@@ -84,7 +84,7 @@ def lifetime_values(
         known["customer_id"],
         pa.array(expected_purchases(orders, horizon, frequency, recency, age)),
         pa.array(alive(orders, frequency, recency, age)),
-        pa.array(np.rint(worth).astype(np.int64)),
+        pa.array(np.rint(worth), mask=~np.isfinite(worth)).cast(pa.int64()),
     ]
     return pa.table(columns, schema=LIFETIME)
 

@@ -276,11 +276,15 @@ FAULTS = {
     "a day that is none": (nothing, "decide panen --as-of 2017-02-30", ["--as-of: expected a date … got '2017-02-30'"]),
     # campaigns
     "unknown campaign": (nothing, "decide pannen", ["campaign pannen: … did you mean panen?"]),
-    "no campaigns": (gone("campaigns/panen.yaml"), "campaign check", ["campaigns: no campaigns; copy one here"]),
+    "no campaigns": (
+        gone("campaigns/panen.yaml"),
+        "campaign check",
+        ["campaigns: no campaigns; make one with: larisma campaign new"],
+    ),
     "YAML syntax": (
         campaign("budgets: {", "budgets: ["),
         DECIDE,
-        ["panen.yaml:10: not valid YAML: expected ',' or ']', but got '}'"],
+        ["panen.yaml:10: not valid YAML: a { or [ is not closed"],
     ),
     "YAML not UTF-8": (
         file("campaigns/panen.yaml", b"id: caf\xe9"),
@@ -349,14 +353,14 @@ FAULTS = {
         campaign('"{{ offer.benefit }}"', '"{{ offer.__class__ }}"'),
         CHECK,
         [
-            "panen.yaml: content.id.push_body: unknown field offer.__class__",
-            "panen.yaml: content.en.push_body: unknown field offer.__class__",
+            "panen.yaml:53: content.en.push_body: unknown field offer.__class__",
+            "panen.yaml:53: content.id.push_body: unknown field offer.__class__",
         ],
     ),
     "unknown category": (
         campaign('"Dapur > Teh"', '"Dapur > Tee"'),
         CHECK,
-        ["panen.yaml: offers[teh].scope.categories: … 'Dapur > Tee'; did you mean 'Dapur > Teh'?"],
+        ["panen.yaml:24: offers[teh].scope.categories[0]: … 'Dapur > Tee'; did you mean 'Dapur > Teh'"],
     ),
     "three faults at once": (
         lambda shop: [

@@ -75,7 +75,7 @@ def test_an_intimate_item_is_in_no_push_and_in_no_reason(copied, favourite):
 def test_what_is_not_halal_is_in_no_campaign_of_lebaran(copied, favourite):
     usual = retitled(copied, favourite, "Bacon asap")
     assert favourite in shown(usual)
-    copied.edit_campaign("occasion: always", "occasion: lebaran")
+    copied.edit_campaign("occasion: always, weekday: friday", "occasion: lebaran")
     assert favourite not in shown(copied.decide())
 
 

@@ -102,7 +102,7 @@ def test_no_cell_of_an_export_is_a_formula(text):
 
 
 def test_codes_that_cannot_be_typed_and_repeated_ones_are_put_aside(coded):
-    shop = coded(2)
+    shop = coded(100)
     shop.append(
         "codes", [{"code": code, "pool": "ngopi", "valid_until": None} for code in ("=1+1", "A B", "NGOPI-0000")]
     )

@@ -246,13 +246,16 @@ def test_in_the_nightly_run_a_wrong_file_and_an_impossible_minimum_keep_out_thei
     raya = (changed.workspace.campaigns / "raya.yaml").read_text(encoding="utf-8")
     changed.write_campaign(raya.replace("id: raya", "id: rusak").replace("window_days: 20", "window_days: -1"), "rusak")
     changed.edit_campaign("eligibility: \"tier = 'gold'\"", "eligibility: \"tier = 'gold'\"\n    minimum: {sent: 5000}")
-    changed.write_campaign(raya.replace("id: raya", "id: lama").replace("window_days: 20", "window_days: 366"), "lama")
+    coded = raya.replace("id: raya", "id: lama").replace("  - id: kopi\n", "  - id: kopi\n    code: {pool: kosong}\n")
+    changed.write_campaign(coded, "lama")
     failed: list[Exception] = []
     as_of = changed.as_of.replace(day=7, hour=18, minute=30)  # half past one on Friday in Jakarta
     nights = decide_tonight(changed.workspace, changed.settings, as_of, failed)
     assert [row["campaign"] for one in nights for row in one["campaigns"]] == ["raya"]
     said = "\n".join(map(str, failed))
-    assert all(name in said for name in ("rusak.yaml", "lama: lead_days and window_days", "minimum of sabun"))
+    assert all(
+        name in said for name in ("rusak.yaml", "lama.yaml: code pool 'kosong' has no code left", "minimum of sabun")
+    )
 
 
 def test_a_model_that_is_refused_lets_the_last_good_one_decide_and_fails_the_run_at_its_end(changed, monkeypatch):

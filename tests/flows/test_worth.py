@@ -104,8 +104,14 @@ def test_a_channel_that_the_campaign_does_not_use_has_no_room(campaign):
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 
+def rested(columns):
+    """People whom one more message costs no more than others."""
+    nought = [0] * len(columns["customer_id"])
+    return pa.table({**columns, "email_fatigue": nought, "push_fatigue": nought})
+
+
 def test_candidates_are_the_allowed_pairs_in_order_with_keys_that_depend_on_the_id_alone():
-    people = pa.table({"customer_id": ["a", "b", "c"], "email": [True, False, True], "push": [False, True, True]})
+    people = rested({"customer_id": ["a", "b", "c"], "email": [True, False, True], "push": [False, True, True]})
     may = np.array([[True, False], [False, False], [True, True]])
     p0 = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], np.float32)
     pairs = candidates(people, may, p0, 7)
@@ -121,7 +127,7 @@ def test_candidates_are_the_allowed_pairs_in_order_with_keys_that_depend_on_the_
 def test_a_pair_is_valued_on_the_better_of_the_channels_that_are_open(campaign, items, purchases):
     offers, _ = offer_arrays(campaign, *baskets(campaign, items, purchases), ("retailer", "sari-murni"))
     limits = limit_arrays(campaign, CHANNELS, ("retailer", "sari-murni"))
-    people = pa.table({"customer_id": ["a", "b"], "email": [True, False], "push": [True, True]})
+    people = rested({"customer_id": ["a", "b"], "email": [True, False], "push": [True, True]})
     pairs = candidates(people, np.ones((2, 4), bool), np.full((2, 4), 0.2, np.float32), 7)
     mail, push = best_value(pairs, offers, limits).reshape(2, 4)
     assert mail[0] > push[0]
