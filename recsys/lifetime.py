@@ -27,6 +27,8 @@ from recsys.tables import INSTANT, MONEY, InputError
 WEEK = 7.0  # days
 LEAST_REPEATERS = 20  # customers who came again; fewer tell too little to fit four parameters to
 
+NUDGE = 1e-6
+
 Floats = NDArray[np.float64]
 
 
@@ -163,11 +165,15 @@ def expected_purchases(model: BgNbd, time: float, frequency: ArrayLike, recency:
     """E[purchases in (T, T + time] | x, t_x, T], equation (10) of the 2005 paper. float64 [customers]."""
     x, tx, T = _history(frequency, recency, age)
     r, alpha, a, b = model.r, model.alpha, model.a, model.b
-    if abs(a - 1) < 1e-6:  # the factor 1/(a − 1) and the bracket both vanish
-        a = 1 + 1e-6
+    if abs(a - 1) < NUDGE or abs(a + b - 1) < NUDGE:  # a factor and what it is multiplied by: nought times infinity
+        a += 2 * NUDGE
     z = time / (alpha + T + time)
     # By Euler's transformation no parameter of the series but the last grows with x, so long histories do not overflow.
-    series = (1 - z) ** (a - 1) * hyp2f1(a + b - 1 - r, a - 1, a + b + x - 1, z)
+    first, second, third = a + b - 1 - r, a - 1, a + b + x - 1
+    found = hyp2f1(first, second, third, z)
+    # Where the parameters differ by whole numbers scipy may find nothing near 1; a hair beside them it does.
+    found = np.where(np.isfinite(found), found, hyp2f1(first + NUDGE, second, third, z))
+    series = (1 - z) ** second * found
     return np.maximum(0.0, (a + b + x - 1) / (a - 1) * (1 - series) * alive(model, x, tx, T))
 
 
