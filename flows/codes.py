@@ -1,7 +1,7 @@
 """Voucher codes of a workspace: which are left, how many a campaign may give, and a file of those it gave."""
 
 import csv
-import os
+import io
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from campaigns.spec import Campaign
 from campaigns.tables import CampaignError
 from campaigns.words import offer_words
 from flows.deciding.due import Due
-from flows.workspace import Workspace, read_table
+from flows.workspace import Workspace, read_table, write_text
 from recsys.tables import InputError
 
 TERMS = ("benefit", "min_spend", "max_discount", "valid_from", "valid_until")
@@ -104,12 +104,11 @@ def export_codes(workspace: Workspace, campaign: Campaign, occurrence: str, out:
         }
         for row in decisions.filter(pc.is_valid(decisions["code"])).sort_by("code").to_pylist()
     ]
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, EXPORTED)
-        writer.writeheader()
-        writer.writerows({key: plain(value) for key, value in row.items()} for row in rows)
-    aside.replace(out)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, EXPORTED)
+    writer.writeheader()
+    writer.writerows({key: plain(value) for key, value in row.items()} for row in rows)
+    write_text(out, text.getvalue())
     return len(rows)
 
 

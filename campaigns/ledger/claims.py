@@ -101,7 +101,7 @@ def claim(
         here = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.channel == channel)
         due = and_(here, MESSAGES.c.state == PENDING, MESSAGES.c.due_at <= stamp)
         query = select(MESSAGES).where(due).order_by(MESSAGES.c.due_at, MESSAGES.c.message_id).limit(most)
-        query = query.with_for_update(skip_locked=True) if ledger.postgresql else query
+        query = query.with_for_update(skip_locked=True)
         rows = connection.execute(query).all()
         if any(row.send_before <= stamp for row in rows):
             late = and_(here, MESSAGES.c.state == PENDING, MESSAGES.c.send_before <= stamp)
@@ -173,7 +173,7 @@ def settle(ledger: Ledger, outcomes: Iterable[Outcome], now: datetime) -> int:
     with ledger.writing() as connection:
         query = select(MESSAGES.c.message_id, MESSAGES.c.fence, MESSAGES.c.state, MESSAGES.c.uses)
         query = query.where(MESSAGES.c.message_id.in_(sorted(by_id))).order_by(MESSAGES.c.message_id)
-        rows = connection.execute(query.with_for_update() if ledger.postgresql else query).all()
+        rows = connection.execute(query.with_for_update()).all()
         mine = [row for row in rows if row.fence == by_id[row.message_id].fence and row.state in (*HELD, UNKNOWN)]
         freed: Counter[int] = Counter()
         alike: dict[Outcome, list[Any]] = {}
@@ -203,7 +203,7 @@ def recover(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) ->
             MESSAGES.c.lease_until <= stamp,
         )
         query = select(MESSAGES).where(held).order_by(MESSAGES.c.message_id)
-        rows = connection.execute(query.with_for_update() if ledger.postgresql else query).all()
+        rows = connection.execute(query.with_for_update()).all()
         failpoint("recover.found")
         if not rows:
             return {PENDING: 0, UNKNOWN: 0}
@@ -265,7 +265,7 @@ def _with_room(connection: Connection, rows: Sequence[Any], stamp: int) -> list[
     if not numbers:
         return list(rows)
     query = select(ACCOUNTS).where(ACCOUNTS.c.id.in_(numbers)).order_by(ACCOUNTS.c.id)
-    accounts = connection.execute(query.with_for_update() if connection.dialect.name == "postgresql" else query).all()
+    accounts = connection.execute(query.with_for_update()).all()
     room = {account.id: account.ceiling - account.used for account in accounts if account.ceiling is not None}
     names = {account.id: f"{account.kind} of {account.name} is used up" for account in accounts}
     taken: Counter[int] = Counter()

@@ -178,7 +178,7 @@ def change(ledger: Ledger, campaign_id: str, occurrence: str, state: str, now: d
     with ledger.writing() as connection:
         mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
         query = select(OCCURRENCES.c.state).where(mine)
-        before = connection.execute(query.with_for_update() if ledger.postgresql else query).scalar()
+        before = connection.execute(query.with_for_update()).scalar()
         if before is None:
             raise LedgerError(f"{campaign_id} {occurrence}: not in the ledger")
         if before not in CHANGES[state]:
@@ -198,7 +198,7 @@ def finish(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) -> 
     with ledger.writing() as connection:
         mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
         query = select(OCCURRENCES.c.state).where(mine)
-        state = connection.execute(query.with_for_update() if ledger.postgresql else query).scalar_one()
+        state = connection.execute(query.with_for_update()).scalar_one()
         left = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.state.in_((PENDING, *HELD)))
         if state != RUNNING or connection.execute(select(MESSAGES.c.message_id).where(left).limit(1)).first():
             return state == FINISHED

@@ -17,6 +17,7 @@ from campaigns.policy import (
     with_references,
 )
 from campaigns.policy.restrictions import PLACES, SHIPPED
+from campaigns.predicates import PEOPLE
 from campaigns.spec import Campaign, load_campaign
 from campaigns.tables import PRICE_HISTORY, CampaignError
 from recsys.tables import RESTRICTIONS
@@ -224,3 +225,7 @@ def test_only_a_price_below_the_reference_has_one_to_be_struck_through() -> None
     assert with_references(table, history, NOW, POLICY)["was"].to_pylist() == [50_000, None]
     raised = table.set_column(1, "price", pa.array([55_000, 9_000], pa.int64()))
     assert with_references(raised, history, NOW, POLICY)["was"].to_pylist() == [None, None]
+
+
+def test_no_column_that_predicates_may_name_is_one_that_is_never_inferred() -> None:
+    assert not set(PEOPLE.names) & set(POLICY.never_inferred.columns)
