@@ -113,6 +113,18 @@ class Night(Part):
     limits: tuple[Limit, ...] = ()  # as in a campaign file; offers are those of that id in any of them
 
 
+OPTOUT_URL = r"^https?://[A-Za-z0-9._~:/@!$()*+,;=%\[\]-]+$"  # as it stands in HTML and in a mail's header
+
+
+class OptOut(Part):
+    """Unsubscribe links. keys: id:secret,id:secret, newest first, each secret 64 hexadecimal digits or more.
+    address_key: what addresses are hashed with, never to be changed. Those not given are made, and kept in keys.json."""
+
+    url: str | None = Field(None, pattern=OPTOUT_URL)  # null: shop_url with /berhenti
+    keys: SecretStr | None = None
+    address_key: SecretStr | None = None
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LARISMA_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -132,6 +144,12 @@ class Settings(BaseSettings):
     contact: ContactPolicy = ContactPolicy()
     control: Controls = Controls()
     night: Night = Night()
+    optout: OptOut = OptOut()
+
+    @property
+    def optout_url(self) -> str:
+        """Where unsubscribe links lead, without the slash and the token at their end."""
+        return (self.optout.url or f"{self.shop_url.rstrip('/')}/berhenti").rstrip("/")
 
     @classmethod
     def settings_customise_sources(

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from campaigns.audience import Audience
 from campaigns.content import Content
 from campaigns.message import Sender, message_context
+from campaigns.optout import unsigned_url
 from campaigns.reasons import read_reason
 from campaigns.rendering import compile_content, render_email, render_push
 from campaigns.spec import Campaign
@@ -31,6 +32,7 @@ def render_messages(
     items: pa.Table,
     *,
     sender: Sender,
+    optout_url: str,
     send_at: datetime,
     until: datetime | Mapping[str, datetime],
     times: Mapping[tuple[str, str], datetime] | None = None,
@@ -38,7 +40,8 @@ def render_messages(
     """Messages for the decisions of the treatment arm, in order of customer, a block of them at a time.
 
     until: when the offers end, or each of them. times: (customer, channel) → when the message may go; send_at for those
-    that are not in it. A message is not sent any more once one of its offers is over.
+    that are not in it. A message is not sent any more once one of its offers is over. optout_url: where unsubscribe
+    links lead; here they end in the message's id, which is signed when the message leaves (campaigns.optout).
     """
     ends = until if isinstance(until, Mapping) else {"": until}
     schedule = campaign.schedule
@@ -50,6 +53,7 @@ def render_messages(
 
     def message(customer_id: str, group: list[Row]) -> Row:
         first = group[0]
+        named = message_id(first)
         goes_at = (times or {}).get((customer_id, first["channel"])) or send_at
         offering = [row for row in group if row["offer_id"]]
         over = min((ends.get(row["offer_id"]) or ends[""] for row in offering), default=goes_at + SEND_WITHIN)
@@ -64,10 +68,10 @@ def render_messages(
             until=ends,
             starts_at=goes_at if schedule.local else send_at,
             home=zone_of(person.get("timezone")) if schedule.local else schedule.timezone,
-            unsubscribe_url=f"{sender.url}/unsubscribe",
+            unsubscribe_url=unsigned_url(optout_url, named),
         )
         return {
-            "message_id": message_id(first),
+            "message_id": named,
             "campaign_id": campaign.id,
             "occurrence": first["occurrence"],
             "customer_id": customer_id,

@@ -22,7 +22,13 @@ def messages_of(shop, decisions):
     campaign = load_campaign(shop.workspace.campaigns / "panen.yaml")
     return list(
         render_messages(
-            campaign, decisions, **known, sender=Sender("Toko", "https://toko.example"), send_at=at, until=at
+            campaign,
+            decisions,
+            **known,
+            sender=Sender("Toko", "https://toko.example"),
+            optout_url="https://toko.example/berhenti",
+            send_at=at,
+            until=at,
         )
     )
 
@@ -67,6 +73,15 @@ def test_mail_has_html_and_text_and_a_push_its_payload(shop):
         else:
             assert message["body_html"] is None
             assert json.loads(message["payload"])
+
+
+def test_an_unsubscribe_link_ends_in_the_message_s_id_which_is_signed_when_it_leaves(shop):
+    mails = shop.rows("messages", channel="email")
+    assert mails
+    for message in mails:
+        link = f"{shop.settings.optout_url}/{message['message_id']}"
+        assert f'href="{link}"' in message["body_html"]
+        assert link in message["body_text"].split()
 
 
 def test_nobody_s_mail_holds_somebody_else_s_name(shop):
