@@ -118,7 +118,7 @@ OPTOUT_URL = r"^https?://[A-Za-z0-9._~:/@!$()*+,;=%\[\]-]+$"  # as it stands in 
 
 class OptOut(Part):
     """Unsubscribe links. keys: id:secret,id:secret, newest first, each secret 64 hexadecimal digits or more.
-    address_key: what addresses are hashed with, never to be changed. Those not given are made, and kept in keys.json."""
+    address_key: what addresses are hashed with, never to be changed. Those not given are made, kept in keys.json."""
 
     url: str | None = Field(None, pattern=OPTOUT_URL)  # null: shop_url with /berhenti
     keys: SecretStr | None = None
