@@ -18,6 +18,7 @@ from campaigns.policy import judged, keep_ramadan, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
 from flows.announcements import workspace_moon
+from flows.approvals import MEANING, meaning
 from flows.campaign_files import find_campaign, load_campaigns
 from flows.catalogue import workspace_policy
 from flows.champion import Champion, load_champion
@@ -183,11 +184,11 @@ def plan_for(
     if campaign.schedule.occasion in OF_RAMADAN:
         known = replace(known, items=keep_ramadan(known.items))
     log.info("%s: finding who may be addressed", campaign.id)
-    campaign = within_codes(campaign_at(campaign, occurrence, known.items), free)
+    stated, campaign = campaign, within_codes(campaign_at(campaign, occurrence, known.items), free)
     if not campaign.offers:
         raise InputError(f"{campaign.id}: no offer is left on {occurrence.day}: no stock, or past the last order")
     audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
-    return plan_campaign(campaign, occurrence, known, audience, past, as_of, settings, people.segments)
+    return plan_campaign(stated, campaign, occurrence, known, audience, past, as_of, settings, people.segments)
 
 
 def publish_run(
@@ -235,6 +236,7 @@ def publish_run(
         log.info("%s: drawing the report", campaign.id)
         write_report(folder, manifest, samples, language=settings.language)
         write_json(folder / PRICES, named_prices(plan, choice.solution.prices, together.funds, together.limits))
+        write_json(folder / MEANING, {"values": meaning(settings, plan.stated).values})
         write_json(folder / "manifest.json", manifest)
     return manifest
 
@@ -253,11 +255,11 @@ def publish_greeting(
     """
     log.info("%s: finding who may be greeted", campaign.id)
     people, moon = read_people(workspace, settings, undecided, as_of), workspace_moon(workspace)
-    campaign = campaign_at(campaign, occurrence)
+    stated, campaign = campaign, campaign_at(campaign, occurrence)
     audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
     customers = read_table(workspace, "customers", as_of=as_of)
     decisions = greeting_decisions(campaign, occurrence, audience)
-    manifest = run_facts(workspace, settings, campaign, occurrence, as_of) | {
+    manifest = run_facts(workspace, settings, campaign, occurrence, as_of, stated) | {
         "inputs": {"customers": {"rows": customers.num_rows, "sha256": table_digest(customers)}, **people.inputs},
         **greeting_facts(campaign, audience, decisions),
         "policy": workspace_policy(workspace).version,
@@ -281,6 +283,7 @@ def publish_greeting(
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         write_report(folder, manifest, sample_messages(folder), language=settings.language)
+        write_json(folder / MEANING, {"values": meaning(settings, stated).values})
         write_json(folder / "manifest.json", manifest)
     return manifest
 

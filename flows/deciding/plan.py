@@ -61,7 +61,8 @@ class Arm:
 class Plan:
     """scopes: 0/1 [items × offers], rows as in the items table. base_rates: [offers], the share of buyers in scope.
     learned: how the chances were come by and how good they are, see flows.deciding.chances.checked.
-    rows: limits on groups, in the numbers of the candidates' groups. limits.budgets and offers.shares: by funder."""
+    rows: limits on groups, in the numbers of the candidates' groups. limits.budgets and offers.shares: by funder.
+    stated: the campaign as its file states it, of which `campaign` is what one firing leaves."""
 
     campaign: Campaign
     occurrence: Occurrence
@@ -77,9 +78,11 @@ class Plan:
     margin_known: NDArray[np.float64]
     treatment: Arm
     control: Arm
+    stated: Campaign
 
 
 def plan_campaign(
+    stated: Campaign,
     campaign: Campaign,
     occurrence: Occurrence,
     known: Known,
@@ -130,6 +133,7 @@ def plan_campaign(
         share_with_margin(items, scopes),
         arm("treatment"),
         arm("control"),
+        stated,
     )
 
 

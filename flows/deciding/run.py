@@ -19,6 +19,7 @@ from campaigns.measurement import hindsight
 from campaigns.spec import PLACEMENTS, Campaign, ChannelName
 from campaigns.tables import CHANNELS, COST, DECISIONS
 from campaigns.value import written_value
+from flows.approvals import meaning
 from flows.champion import Champion
 from flows.deciding.choice import Choice, Outcome, Together
 from flows.deciding.facts import (
@@ -139,7 +140,7 @@ def run_manifest(
     addressed = len(np.unique(chosen.customer))
     idle = unaddressed(choice)
     *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
-    return run_facts(workspace, settings, campaign, occurrence, as_of) | {
+    return run_facts(workspace, settings, campaign, occurrence, as_of, choice.plan.stated) | {
         "propensity": choice.plan.learned,
         "model": {"id": champion.id, "name": champion.name, **champion.manifest["metrics"]},
         "code": version("larisma"),
@@ -163,14 +164,23 @@ def run_manifest(
 
 
 def run_facts(
-    workspace: Workspace, settings: Settings, campaign: Campaign, occurrence: Occurrence, as_of: datetime
+    workspace: Workspace,
+    settings: Settings,
+    campaign: Campaign,
+    occurrence: Occurrence,
+    as_of: datetime,
+    stated: Campaign,
 ) -> dict[str, Any]:
-    """What any run says of its campaign, its occurrence and the settings it was made with."""
+    """What any run says of its campaign, its occurrence and the settings it was made with.
+
+    stated: the campaign as its file states it; campaign.fingerprint is what has to be approved for the run to be sent.
+    """
     return {
         "campaign": {
             "id": campaign.id,
             "name": campaign.name,
             "version": checksum(workspace.campaigns / f"{campaign.id}.yaml"),
+            "fingerprint": meaning(settings, stated).whole,
         },
         "shop": settings.shop,
         "timezone": campaign.schedule.timezone,
