@@ -21,6 +21,7 @@ from campaigns.contact import ContactPolicy
 from campaigns.control import Controls
 from campaigns.faults import faults
 from campaigns.limits import Limit
+from flows.delivering.settings import Delivery, EmailServer, LedgerPlace, PushService
 from flows.workspace import TABLES, Workspace
 from recsys.tables import InputError
 
@@ -125,6 +126,11 @@ class OptOut(Part):
     address_key: SecretStr | None = None
 
 
+class Approval(Part):
+    funders: Literal["required", "assumed"] = "required"  # assumed: offers do not wait for who co-funds them
+    price_tolerance: Share = 0.0  # by which share prices may move without asking funders again
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LARISMA_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -144,7 +150,12 @@ class Settings(BaseSettings):
     contact: ContactPolicy = ContactPolicy()
     control: Controls = Controls()
     night: Night = Night()
+    approval: Approval = Approval()
     optout: OptOut = OptOut()
+    ledger: LedgerPlace = LedgerPlace()
+    email: EmailServer | None = None  # without it no mail is sent
+    push: PushService | None = None
+    delivery: Delivery = Delivery()
 
     @property
     def optout_url(self) -> str:

@@ -90,6 +90,18 @@ class Workspace:
     def run(self, campaign_id: str, occurrence: str) -> Path:
         return self.root / "runs" / campaign_id / occurrence
 
+    @property
+    def rehearsals(self) -> Path:
+        return self.root / "rehearsals"
+
+    def rehearsal(self, campaign_id: str, occurrence: str) -> Path:
+        """What a delivery would have sent, as files."""
+        return self.rehearsals / campaign_id / occurrence
+
+    def delivery(self, campaign_id: str, occurrence: str) -> Path:
+        """What is written of a delivery that is sent."""
+        return self.root / "deliveries" / campaign_id / occurrence
+
     def night(self, day: date) -> Path:
         """What was decided together on a day."""
         return self.root / "nights" / day.isoformat()
