@@ -9,7 +9,7 @@ from jinja2 import Template, TemplateError
 from campaigns.sandbox import Sandbox
 from campaigns.spec import Campaign
 from campaigns.tables import CampaignError
-from campaigns.words import HOME, load_words, offer_words, one_line, shorten
+from campaigns.words import HOME, load_words, offer_words, one_line, register_of, shorten
 
 CONTENT_KEYS = ("subject", "preheader", "heading", "intro", "push_title", "push_body")
 CREATIVES = ("hero", "grid", "push")  # placements in which an offer may have words of its own
@@ -53,14 +53,19 @@ class Texts:
 
 @dataclass(frozen=True)
 class Content:
-    """A campaign's texts by language; Indonesian is always there."""
+    """A campaign's texts by language; Indonesian is always there. purpose: what people have consented to."""
 
     campaign: str
     languages: Mapping[str, Texts]
+    purpose: str = "promotion"
 
     def language(self, wanted: str | None) -> str:
-        """The wanted language if the campaign speaks it, else Indonesian; never another register of it."""
-        return wanted if wanted and wanted in self.languages else HOME
+        """The wanted language if the campaign speaks it, else Indonesian for the whole message; never another register.
+
+        wanted: as the customer stated it, see words.register_of.
+        """
+        known = register_of(wanted)
+        return known if known in self.languages else HOME
 
 
 def sources(campaign: Campaign, language: str) -> list[tuple[str, str]]:
@@ -79,7 +84,8 @@ def sources(campaign: Campaign, language: str) -> list[tuple[str, str]]:
 
 def compile_texts(campaign: Campaign, *, stand_in: str | None = None) -> Content:
     """Content, unchecked: rendering.compile_content checks it. With a stand-in every text is that constant."""
-    return Content(campaign.id, {language: _texts(campaign, language, stand_in) for language in campaign.content})
+    languages = {language: _texts(campaign, language, stand_in) for language in campaign.content}
+    return Content(campaign.id, languages, campaign.purpose)
 
 
 def _texts(campaign: Campaign, language: str, stand_in: str | None) -> Texts:

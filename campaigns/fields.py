@@ -78,7 +78,7 @@ Percent = Annotated[
     float, Field(strict=True, gt=0, le=100, allow_inf_nan=False), expect("a percentage above 0, to 100")
 ]
 Zone = Annotated[str, AfterValidator(_zone), expect("an IANA time zone, as Asia/Jakarta")]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]+)*$"), expect("a language, as id, en or jv-krama")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]+)*$"), expect("a language, as id, en or jv")]
 Province = Annotated[str, AfterValidator(_province)]
 Predicate = Annotated[str, AfterValidator(_predicate)]
 Template = Annotated[str, AfterValidator(_template)]

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from campaigns.content import Content, Texts, fill
-from campaigns.reasons import WORDS, Reason, read_reason, rhythm_words, segment_words
+from campaigns.reasons import Reason, read_reason, rhythm_words, segment_words
 from campaigns.words import (
     HOME_ZONE,
     called,
@@ -50,6 +50,7 @@ def message_context(
     starts_at: datetime | None = None,
     home: str = HOME_ZONE,
     unsubscribe_url: str = "",
+    channel: str | None = None,
 ) -> Context:
     """The context of one message.
 
@@ -57,11 +58,13 @@ def message_context(
     channel, placement, position, item_ids and, if known, reason and because (ids of bought items, the reason for it);
     items: item id → row of ITEMS, of which those not known are left out. until: the instant at which the offers end, or
     that of each offer by its id, and under "" that of the rest. starts_at: when they begin, by default when it is sent;
-    home: the zone in which that is told first. Without decisions it is a greeting.
+    home: the zone in which that is told first. Without decisions it is a greeting. channel: email or push, by default
+    that of the first decision. Of items with one title the first is shown, once in the whole message.
     """
     language = content.language(customer.get("language"))
     texts, words, zone = content.languages[language], load_words(language), zone_of(customer.get("timezone"))
     shop, date = tame(sender.name, 80), date_words(sent_at, zone, language)
+    channel = channel or (decisions[0]["channel"] if decisions else "email")
     base: Context = {
         "language": language,
         "campaign": content.campaign,
@@ -73,12 +76,12 @@ def message_context(
         "starts": clock_words(starts_at or sent_at, zone, home, language),
         "customer": _customer(customer, language),
         "unsubscribe_url": web_address(unsubscribe_url) or "#",
-        "why": words["why"].format(shop=shop),
-        "prices": words["prices"].format(date=date),
+        **_grounds(shop, content.purpose, channel, language),
     }
     ends = until if isinstance(until, Mapping) else {"": until}
     ordered = sorted(decisions, key=lambda row: (_ORDER[row["placement"]], row["position"]))
-    offers = []
+    offers: list[Context] = []
+    titles: set[str] = set()
     for place, decision in enumerate(ordered):
         end = ends.get(decision["offer_id"]) or ends[""]
         times = {
@@ -92,14 +95,24 @@ def message_context(
         offer["chosen"] = _reason(reason, decision.get("because") or (), items, words, language)
         offer["code"] = tame(decision.get("code"), 64)
         offer["code_words"] = f"{words['labels']['code']}: {offer['code']}" if offer["code"] else ""
-        offer["picks"] = _picks(decision["item_ids"] or (), items, offer["url"], MOST_PICKS[offer["place"]])
+        offer["picks"] = _picks(decision["item_ids"] or (), items, offer["url"], MOST_PICKS[offer["place"]], titles)
         offers.append(_worded(offer, decision["placement"], texts, base))
     grid = offers[1:]
     pairs = [grid[start : start + 2] for start in range(0, len(grid), 2)]
     for pair in pairs:
         for offer in pair:
             offer["width"] = "half" if len(pair) == 2 else "alone"
+    priced = any(pick["price"] for offer in offers for pick in offer["picks"])
+    base["prices"] = words["prices"].format(date=date) if priced else ""
     return {**base, "offer": offers[0] if offers else {}, "offers": offers, "hero": offers[:1], "pairs": pairs}
+
+
+@lru_cache(maxsize=1024)
+def _grounds(shop: str, purpose: str, channel: str, language: str) -> dict[str, str]:
+    """Why somebody gets a message on a channel, and how to be rid of it."""
+    words = load_words(language)
+    medium = words["media"][channel]
+    return {key: words[key][purpose].format(shop=shop, medium=medium) for key in ("why", "stop")}
 
 
 def web_address(url: str | None) -> str:
@@ -130,12 +143,14 @@ def _worded(offer: Context, placement: str, texts: Texts, base: Context) -> Cont
 
 
 def _picks(
-    ids: Sequence[str], items: Mapping[str, Mapping[str, Any]], offer_url: str, most: int
+    ids: Sequence[str], items: Mapping[str, Mapping[str, Any]], offer_url: str, most: int, titles: set[str]
 ) -> list[dict[str, str]]:
+    """At most so many items; titles: of what the message shows already, to which theirs are added."""
     picks: list[dict[str, str]] = []
     for row in (items.get(item_id) for item_id in ids):
         title = tame(row.get("title"), 80) if row else ""
-        if row and title and len(picks) < most:
+        if row and title and len(picks) < most and title.casefold() not in titles:
+            titles.add(title.casefold())
             picks.append(
                 {
                     "title": title,
@@ -161,11 +176,11 @@ def _reason(
     for row in (items.get(item_id) for item_id in because):
         if row and row.get("title") and not row.get("restriction"):
             title = tame(row["title"], 60)
-            if reason.every is not None and language in WORDS:
+            if reason.every is not None:
                 return rhythm_words(reason, language, title)
             return words["because"].format(title=title)
     known = {name: tame(value, 40) for name, value in reason.segment.items() if name != "age"}  # a mail tells no age
-    if known and language in WORDS:
+    if known:
         said = segment_words(known, language)
         return said[:1].upper() + said[1:]
     return words["chosen"]

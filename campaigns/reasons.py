@@ -9,46 +9,10 @@ popular:tier=gold&city=Bandung  and customers of this kind more than others
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-WORDS = {
-    "id": {
-        "every": "Anda membelinya kira-kira setiap {every}, terakhir {since}",
-        "named": "Anda membeli {title} kira-kira setiap {every}",
-        "repeat": "sudah Anda beli {orders} kali, terakhir {last}",
-        "once": "pernah Anda beli pada {last}",
-        "because": "karena Anda membeli {title}",
-        "popular": "banyak dibeli pelanggan lain",
-        "segment": "populer di kalangan {who}",
-        "tier": "anggota {tier}",
-        "anybody": "pelanggan",
-        "city": "{who} di {city}",
-        "age": "{who} berusia {age}",
-        "days": ("hari", "{days} hari"),
-        "ago": ("hari ini", "kemarin", "{days} hari lalu"),
-        "between": "{low}–{high} tahun",
-        "under": "di bawah {high} tahun",
-        "over": "{low} tahun ke atas",
-    },
-    "en": {
-        "every": "you buy this about every {every}, last {since}",
-        "named": "You buy {title} about every {every}",
-        "repeat": "you bought this {orders} times, last on {last}",
-        "once": "you bought this once, on {last}",
-        "because": "because you bought {title}",
-        "popular": "many other customers buy this",
-        "segment": "popular with {who}",
-        "tier": "{tier} members",
-        "anybody": "customers",
-        "city": "{who} in {city}",
-        "age": "{who} aged {age}",
-        "days": ("day", "{days} days"),
-        "ago": ("today", "yesterday", "{days} days ago"),
-        "between": "{low}–{high}",
-        "under": "under {high}",
-        "over": "{low} and over",
-    },
-}
+from campaigns.words import HOME, languages, load_words
 
 
 @dataclass(frozen=True)
@@ -117,6 +81,6 @@ def segment_words(segment: Mapping[str, str], language: str) -> str:
     return words["segment"].format(who=who)
 
 
-def spoken(language: str) -> dict:
-    """The words of a language; of one that has none here, the Indonesian ones."""
-    return WORDS.get(language, WORDS["id"])
+def spoken(language: str) -> Mapping[str, Any]:
+    """The words of a language; of one that has none, the Indonesian ones."""
+    return load_words(language if language in languages() else HOME)["reasons"]

@@ -25,7 +25,7 @@ from campaigns.message import Context, Sender, message_context, sample_contexts
 from campaigns.sandbox import Sandbox, template_faults
 from campaigns.spec import Campaign, load_campaign
 from campaigns.tables import CampaignError
-from campaigns.words import languages, load_words, shorten
+from campaigns.words import POLITE, languages, load_words, shorten
 
 __all__ = [
     "Content", "Context", "Email", "Push", "Sender",
@@ -82,7 +82,8 @@ def check_content(campaign: Campaign) -> list[str]:
     Every text is read, then every offer is rendered for made-up customers.
     """
     faults = [
-        f"content.{language}: there are no system words in this language; expected {' or '.join(languages())}"
+        f"content.{language}: there are no system words in this language; "
+        + (f"write {POLITE[language]}" if language in POLITE else f"expected {' or '.join(languages())}")
         for language in campaign.content
         if language not in languages()
     ]

@@ -25,7 +25,7 @@ CUSTOMERS = Table(
             pa.field("salutation", pa.string()),  # Bapak, Ibu, Kak
             pa.field("email", pa.string()),
             pa.field("push_tokens", pa.list_(pa.string())),
-            pa.field("language", pa.string()),  # id | en | jv-krama | su-lemes …; null: id
+            pa.field("language", pa.string()),  # as they chose: id | en | jv | jv-ngoko | su | su-loma …; null: id
             pa.field("timezone", pa.string()),  # IANA; null: Asia/Jakarta
             pa.field("city", pa.string()),
             pa.field("province", pa.string()),

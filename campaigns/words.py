@@ -1,6 +1,6 @@
 """What is said in words of a language: money, dates, a customer's address, an offer's benefit and terms.
 
-The words themselves stand in templates/words/LANGUAGE.yaml.
+The words themselves stand in templates/words/LANGUAGE.yaml, each file with the name of who reviewed it.
 """
 
 import re
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # dates and amounts are wanted without all that reads campaig
 HOME = "id"  # what speakers of a language without words read
 HOME_ZONE = "Asia/Jakarta"
 ELLIPSIS = "…"
+POLITE = {"jv-krama": "jv", "su-lemes": "su"}  # other spellings; jv-ngoko and su-loma are languages of their own
 
 _ZONE_NAMES = {
     "Asia/Jakarta": "WIB",
@@ -41,6 +42,27 @@ def languages() -> tuple[str, ...]:
     """The languages that the system has words in."""
     folder = files("campaigns") / "templates" / "words"
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+@lru_cache(maxsize=1024)
+def register_of(stated: str | None) -> str:
+    """The code of the language that a customer stated, as words and campaigns name it; nothing where there is none.
+
+    Javanese and Sundanese are spoken politely (krama, lemes) unless the customer chose ngoko or loma by name. A country
+    says nothing of the language.
+
+    >>> [register_of(stated) for stated in ("jv", "jv-krama", "su_ID", "su-loma", "en-US", "tlh", None)]
+    ['jv', 'jv', 'su', 'su-loma', 'en', '', '']
+    """
+    code = (stated or "").strip().lower().replace("_", "-")
+    code = re.sub(r"^([a-z]{2,3}(?:-[a-z]{4,})*)-[a-z]{2}$", r"\1", code)
+    code = POLITE.get(code, code)
+    return code if code in languages() else ""
+
+
+def reviewer(language: str) -> str | None:
+    """Who has read the system's words in a language as a speaker of it; None where nobody has."""
+    return load_words(language)["reviewer"]
 
 
 @cache
@@ -170,18 +192,24 @@ def _offset(instant: datetime, zone: str) -> str:
 # --- people ----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=4096)
 def salutation_words(salutation: str | None, language: str) -> str:
-    """Bapak, Ibu or whatever the customer chose; Kak where nothing is known; nothing in English."""
-    words = load_words(language)
-    return (tame(salutation, 20) or words["salutation"]) if words["salutation"] else ""
+    """Bapak, Ibu or whatever the customer chose, in the language's own word where it has one; Kak where nothing is
+    known; nothing in English."""
+    words, stated = load_words(language), tame(salutation, 20)
+    if not words["salutation"]:
+        return ""
+    return words["salutations"].get(stated.casefold().rstrip("."), stated) or words["salutation"]
 
 
 def called(name: str | None, salutation: str | None, language: str) -> str:
     """How a customer is called within a sentence: Ibu Siti, Kak; in English Siti, dear customer."""
     words = load_words(language)
     before, name = salutation_words(salutation, language), tame(name, 40)
-    if before and name.casefold().startswith(before.casefold() + " "):
-        return name
+    for one in (tame(salutation, 20), before) if before else ():
+        if name.casefold().startswith(f"{one} ".casefold()):  # a name that brings its salutation with it
+            name = name[len(one) + 1 :]
+            break
     return words["called" if name else "called_nameless"].format(salutation=before, name=name)
 
 

@@ -187,7 +187,7 @@ def test_items_that_are_not_known_are_left_out():
     assert [pick["title"] for pick in context["offer"]["picks"]] == ["Teh Melati"]
 
 
-@pytest.mark.parametrize("language", [None, "", "jv-krama", "jv-ngoko", "su-lemes", "xx", "ID"])
+@pytest.mark.parametrize("language", [None, "", "jv", "jv-krama", "jv-ngoko", "su-lemes", "xx", "ID"])
 def test_a_language_without_texts_is_indonesian(language):
     context = context_of({**SITI, "language": language})
     assert context["language"] == "id"
@@ -502,6 +502,7 @@ def test_a_language_must_be_spoken_by_every_offer_and_by_the_system():
     assert check_content(campaign(content={"id": {}, "tlh": {}}))[0].startswith(
         "harbolnas.yaml: content.tlh: there are no"
     )
+    assert check_content(campaign(content={"id": {}, "jv-krama": {}}))[0].endswith("; write jv")
 
 
 def test_a_mail_that_would_be_clipped_is_an_error():

@@ -16,6 +16,8 @@ from campaigns.words import (
     number,
     offer_words,
     one_line,
+    register_of,
+    reviewer,
     rupiah,
     shorten,
     tame,
@@ -177,20 +179,95 @@ def test_a_scope_is_named_with_what_it_leaves_out(scope, words):
     assert offer_words(offer({"kind": "amount_off", "amount": 5_000}, scope=scope), "id")["scope"] == words
 
 
+FAMILIES = {"jv": "jv-ngoko", "su": "su-loma"}
+
+
+def phrases(node, path=""):
+    """Place → phrase of everything that is said; what says how (locale, reviewer, salutations) is left out."""
+    if isinstance(node, dict | list):
+        entries = enumerate(node) if isinstance(node, list) else node.items()
+        return {place: said for name, value in entries for place, said in phrases(value, f"{path}.{name}").items()}
+    return {} if path.startswith((".reviewer", ".locale", ".salutations")) else {path: node}
+
+
 def test_all_languages_have_the_same_words_with_the_same_blanks():
-    def blanks(node, path=""):
-        if isinstance(node, dict):
-            return {
-                key: found for name, value in node.items() for key, found in blanks(value, f"{path}.{name}").items()
-            }
-        return {path: {name for _, name, _, _ in Formatter().parse(re.sub("{{.*?}}", "", node)) if name}}
+    def blanks(language):
+        return {
+            path: {name for _, name, _, _ in Formatter().parse(re.sub("{{.*?}}", "", phrase)) if name}
+            for path, phrase in phrases(load_words(language)).items()
+        }
 
     forms_of_address = (".called", ".called_nameless", ".greeting", ".greeting_nameless")  # differ between languages
-    expected = blanks(load_words("id"))
+    expected = blanks("id")
     for language in languages():
-        found = blanks(load_words(language))
+        found = blanks(language)
         assert found.keys() == expected.keys()
         assert [path for path in found if found[path] != expected[path] and path not in forms_of_address] == []
+
+
+@pytest.mark.parametrize("language", languages())
+def test_no_phrase_of_a_language_is_empty_but_the_salutation_that_english_lacks(language):
+    empty = [path for path, phrase in phrases(load_words(language)).items() if not phrase.strip()]
+    assert empty == ([".salutation"] if language == "en" else [])
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_language_says_who_has_reviewed_its_words(language):
+    assert "reviewer" in load_words(language)
+    assert reviewer(language) is None or reviewer(language).strip()
+
+
+@pytest.mark.parametrize(("polite", "familiar"), FAMILIES.items())
+def test_the_registers_of_a_language_do_not_borrow_from_each_other(polite, familiar):
+    you = {"jv": ("panjenengan", "kowe"), "su": ("palay", "hayang")}[polite]
+    for language, (own, other) in ((polite, you), (familiar, you[::-1])):
+        said = " ".join(phrases(load_words(language)).values()).casefold()
+        assert own in said
+        assert other not in said
+
+
+@pytest.mark.parametrize(
+    ("stated", "language"),
+    [
+        ("id", "id"), ("ID", "id"), ("id-ID", "id"), ("en_US", "en"), (" en ", "en"),
+        ("jv", "jv"), ("jv-krama", "jv"), ("jv_ID", "jv"), ("jv-ngoko", "jv-ngoko"), ("JV-Ngoko", "jv-ngoko"),
+        ("su", "su"), ("su-lemes", "su"), ("su-loma", "su-loma"), ("su-loma-ID", "su-loma"),
+        ("jv-kasar", ""), ("su-krama", ""), ("min", ""), ("../id", ""), ("", ""), (None, ""),
+    ],
+)  # fmt: skip
+def test_a_stated_language_is_polite_unless_the_familiar_register_was_chosen(stated, language):
+    assert register_of(stated) == language
+
+
+@pytest.mark.parametrize(
+    ("name", "salutation", "called_in"),
+    [
+        ("Siti", "Ibu", {"jv": "Ibu Siti", "su": "Ibu Siti", "jv-ngoko": "Ibu Siti", "su-loma": "Ibu Siti"}),
+        ("Joko", "Bapak", {"jv": "Bapak Joko", "su": "Bapa Joko"}),
+        ("Joko", "Pak", {"jv": "Bapak Joko", "su": "Bapa Joko"}),
+        ("Bapak Joko", "Bapak", {"id": "Bapak Joko", "su": "Bapa Joko"}),
+        ("Ayu", "Kak", {"jv": "Sedherek Ayu", "su": "Sadérék Ayu", "jv-ngoko": "Dulur Ayu", "su-loma": "Dulur Ayu"}),
+        ("Ayu", "Mbak", {"jv": "Mbak Ayu", "su": "Mbak Ayu"}),
+        ("Asep", "Akang", {"su": "Akang Asep"}),
+        (None, None, {"jv": "Sedherek", "su": "Sadérék", "jv-ngoko": "Dulur", "su-loma": "Dulur"}),
+        (None, "Ibu", {"jv": "Ibu", "su": "Ibu"}),
+    ],
+)
+def test_a_salutation_is_the_language_s_own_where_it_has_one(name, salutation, called_in):
+    assert {language: called(name, salutation, language) for language in called_in} == called_in
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("jv", "Ngantos dinten Ahad, 24 Desember 2017 tabuh 23.59 WIB"),
+        ("jv-ngoko", "Nganti dina Ahad, 24 Desember 2017 jam 23.59 WIB"),
+        ("su", "Dugi ka dinten Minggu, 24 Désémber 2017 tabuh 23.59 WIB"),
+        ("su-loma", "Nepi ka poé Minggu, 24 Désémber 2017 jam 23.59 WIB"),
+    ],
+)
+def test_an_end_is_told_in_the_language_s_own_days_and_months(language, said):
+    assert until_words(MIDNIGHT_IN_JAKARTA, "Asia/Jakarta", language).replace("\xa0", " ") == said
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
