@@ -109,10 +109,10 @@ def fingerprint(campaign: Campaign, around: Mapping[str, Mapping[str, Any]] | No
     return Fingerprint(campaign.id, {part: dict(sorted(found.items())) for part, found in values.items()})
 
 
-def differences(before: Values, after: Values) -> list[Difference]:
-    """What changed between two fingerprints' values, in the order of PARTS and of paths."""
+def differences(before: Values, after: Values, parts: Sequence[str] = PARTS) -> list[Difference]:
+    """What changed between two fingerprints' values, in the order of the parts and of paths."""
     found = []
-    for part in PARTS:
+    for part in parts:
         was, now = before.get(part, {}), after.get(part, {})
         found += [
             Difference(path, was.get(path), now.get(path))

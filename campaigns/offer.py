@@ -24,6 +24,8 @@ from campaigns.fields import (
 )
 from campaigns.tables import CODE
 
+RETAILER = "retailer"  # the funder that is the shop itself
+
 
 class PercentOff(Part):
     kind: Literal["percent_off"]

@@ -4,13 +4,21 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaigns.policy import Policy, judged, load_policy
+from campaigns.policy import Policy, judged, keep_ramadan, load_policy
+from campaigns.spec import Campaign
 from flows.workspace import Workspace, read_table
+
+OF_RAMADAN = ("ramadan", "lebaran")  # occasions whose campaigns show nothing unfit for Ramadan
 
 
 def read_items(workspace: Workspace) -> pa.Table:
     """The table of items with `restriction` filled and `never_in`, the places where each may not stand."""
     return judged(read_table(workspace, "items"), workspace_policy(workspace))
+
+
+def items_for(campaign: Campaign, items: pa.Table) -> pa.Table:
+    """The judged items as a campaign may use them."""
+    return keep_ramadan(items) if campaign.schedule.occasion in OF_RAMADAN else items
 
 
 def workspace_policy(workspace: Workspace) -> Policy:

@@ -14,13 +14,13 @@ from campaigns.codes import assign_codes
 from campaigns.firing import campaign_at, greets, offer_ends
 from campaigns.hijri import Moon
 from campaigns.message import Sender
-from campaigns.policy import judged, keep_ramadan, with_references
+from campaigns.policy import judged, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
 from flows.announcements import workspace_moon
 from flows.approvals import MEANING, meaning
 from flows.campaign_files import find_campaign, load_campaigns
-from flows.catalogue import workspace_policy
+from flows.catalogue import items_for, workspace_policy
 from flows.champion import Champion, load_champion
 from flows.codes import Free, codes_left, within_codes
 from flows.controls import record_controls
@@ -56,7 +56,6 @@ from recsys.tables import ITEMS, InputError
 
 log = logging.getLogger("larisma")
 
-OF_RAMADAN = ("ramadan", "lebaran")  # occasions whose campaigns show nothing unfit for Ramadan
 KNOWN = ("customers", "items", "purchases", "consents", "service_cases", "silences")
 
 
@@ -181,8 +180,7 @@ def plan_for(
     free: Free,
 ) -> Plan:
     """Raises InputError for a campaign of whose offers the day leaves none."""
-    if campaign.schedule.occasion in OF_RAMADAN:
-        known = replace(known, items=keep_ramadan(known.items))
+    known = replace(known, items=items_for(campaign, known.items))
     log.info("%s: finding who may be addressed", campaign.id)
     stated, campaign = campaign, within_codes(campaign_at(campaign, occurrence, known.items), free)
     if not campaign.offers:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 
 from campaigns.allocation import REDEEMED, SENT, Limits, Offers
+from campaigns.offer import RETAILER
 from campaigns.spec import Campaign, Channel
 from campaigns.value import economics
 from recsys.tables import INSTANT
 
 BASKET_DAYS = 182  # how far back baskets say what an order in a scope is worth
-RETAILER = "retailer"
 
 
 def positions(ids: pa.ChunkedArray, among: pa.Array) -> NDArray[np.int32]:

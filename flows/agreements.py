@@ -1,0 +1,102 @@
+"""Which funders have agreed to their part of a campaign, and which offers wait for one that has not.
+
+A funder's history stands in the workspace's agreements/CAMPAIGN/FUNDER.json.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from campaigns.approval import Difference
+from campaigns.faults import near
+from campaigns.offer import RETAILER
+from campaigns.spec import Campaign
+from campaigns.terms import Terms, changes_that_void, co_funded, co_funders, funder_terms
+from flows.approvals import State
+from flows.catalogue import items_for, read_items
+from flows.records import Entry, add_entry, read_history
+from flows.settings import Settings
+from flows.workspace import Workspace
+from recsys.tables import InputError
+
+Waiting = dict[str, tuple[str, ...]]  # offer id → its funders that have not agreed
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a funder stands to its terms as they are now. last: the newest entry; changes: since then, that void it."""
+
+    state: State
+    last: Entry | None
+    terms: Terms
+    changes: list[Difference]
+
+
+def agreement_file(workspace: Workspace, campaign_id: str, funder: str) -> Path:
+    return workspace.root / "agreements" / campaign_id / f"{funder}.json"
+
+
+def terms_now(settings: Settings, campaign: Campaign, funder: str, items: pa.Table) -> Terms:
+    """items: judged. Raises InputError for who does not co-fund the campaign."""
+    known = co_funders(campaign)
+    if funder not in known:
+        own = funder == RETAILER
+        hint = near(funder, known) or f"; it has: {', '.join(known) or 'none'}"
+        said = "is the shop itself, which approves the campaign" if own else f"pays for no offer of it{hint}"
+        raise InputError(f"{campaign.id}: --funder: {funder!r} {said}")
+    return funder_terms(
+        campaign,
+        funder,
+        items_for(campaign, items),
+        night_budget=settings.night.budgets.get(funder),
+        price_tolerance=settings.approval.price_tolerance,
+    )
+
+
+def agreement_of(
+    workspace: Workspace, settings: Settings, campaign: Campaign, funder: str, items: pa.Table
+) -> Agreement:
+    """How the funder's last agreement stands to the terms now. items: judged. Raises as terms_now."""
+    terms = terms_now(settings, campaign, funder, items)
+    history = read_history(agreement_file(workspace, campaign.id, funder))
+    if not history:
+        return Agreement("never", None, terms, [])
+    last = history[-1]
+    if last["event"] != "agreed":
+        return Agreement("withdrawn", last, terms, [])
+    changes = changes_that_void(last["values"], terms.values)
+    return Agreement("changed" if changes else "approved", last, terms, changes)
+
+
+def agreements(workspace: Workspace, settings: Settings, campaign: Campaign, items: pa.Table) -> dict[str, Agreement]:
+    """Funder → how it stands, of all that co-fund the campaign."""
+    return {name: agreement_of(workspace, settings, campaign, name, items) for name in co_funders(campaign)}
+
+
+def waiting_offers(workspace: Workspace, settings: Settings, campaign: Campaign, items: pa.Table) -> Waiting:
+    """The offers that may not be given yet; none where larisma.toml assumes that funders agree. items: judged."""
+    if settings.approval.funders == "assumed" or not co_funded(campaign):
+        return {}
+    found = agreements(workspace, settings, campaign, items)
+    missing = {name for name, agreement in found.items() if agreement.state != "approved"}
+    waiting = {offer: tuple(name for name in names if name in missing) for offer, names in co_funded(campaign).items()}
+    return {offer: names for offer, names in waiting.items() if names}
+
+
+def agree(workspace: Workspace, settings: Settings, campaign: Campaign, funder: str, by: str, at: datetime) -> Entry:
+    """Records that a funder agrees to its terms as they are now, items and prices as the tables have them."""
+    terms = terms_now(settings, campaign, funder, read_items(workspace))
+    entry: dict[str, Any] = {"event": "agreed", "hash": terms.hash, "values": terms.values}
+    return add_entry(agreement_file(workspace, campaign.id, funder), entry, by, at)
+
+
+def withdraw_agreement(workspace: Workspace, campaign_id: str, funder: str, by: str, at: datetime) -> Entry:
+    """Records that a funder agrees no more. Raises InputError where it had not agreed."""
+    path = agreement_file(workspace, campaign_id, funder)
+    history = read_history(path)
+    if not history or history[-1]["event"] != "agreed":
+        raise InputError(f"{campaign_id}: {funder} has not agreed, so there is nothing to withdraw")
+    return add_entry(path, {"event": "withdrawn", "hash": history[-1]["hash"]}, by, at)
