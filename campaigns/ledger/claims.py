@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from campaigns.failpoints import failpoint
-from campaigns.ledger.planning import occurrence_is
+from campaigns.ledger.planning import inserted, occurrence_is, replaced
 from campaigns.ledger.schema import (
     ACCOUNTS,
     CLAIMED,
@@ -34,6 +34,8 @@ from campaigns.ledger.schema import (
     RUNNING,
     SENT,
     SKIPPED,
+    SUPPRESSIONS,
+    TOKENS,
     UNKNOWN,
     WRITING,
 )
@@ -41,6 +43,7 @@ from campaigns.ledger.store import Ledger, epoch, milliseconds
 
 PAUSE = timedelta(minutes=1)  # until a message with a paused offer is looked at again
 OPTED_OUT, LATE = "opted out", "past send_before"
+DEAD = {"email": "hard bounce", "push": "dead token"}  # why nothing more is sent to an address
 
 
 # Built once: this is done for every message.
@@ -65,8 +68,21 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Device:
+    """What became of a push on one device. token_hash: see address_hash."""
+
+    token_hash: str
+    state: str
+    detail: str | None = None
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What became of a claimed message: SENT, BOUNCED, UNKNOWN, SKIPPED, FAILED, or PENDING to try again at due_at."""
+    """What became of a claimed message: SENT, BOUNCED, UNKNOWN, SKIPPED, FAILED, or PENDING to try again at due_at.
+
+    devices: of a push. dead: hashes of the address or tokens that exist no more; nothing is sent there again.
+    """
 
     message_id: str
     fence: int
@@ -75,6 +91,8 @@ class Outcome:
     detail: str | None = None
     provider_id: str | None = None
     due_at: datetime | None = None
+    devices: tuple[Device, ...] = ()
+    dead: tuple[str, ...] = ()
 
 
 def claim(
@@ -172,14 +190,18 @@ def settle(ledger: Ledger, outcomes: Iterable[Outcome], now: datetime) -> int:
     failpoint("settle.before")
     with ledger.writing() as connection:
         query = select(MESSAGES.c.message_id, MESSAGES.c.fence, MESSAGES.c.state, MESSAGES.c.uses)
-        query = query.where(MESSAGES.c.message_id.in_(sorted(by_id))).order_by(MESSAGES.c.message_id)
+        query = (
+            query.add_columns(MESSAGES.c.channel)
+            .where(MESSAGES.c.message_id.in_(sorted(by_id)))
+            .order_by(MESSAGES.c.message_id)
+        )
         rows = connection.execute(query.with_for_update()).all()
         mine = [row for row in rows if row.fence == by_id[row.message_id].fence and row.state in (*HELD, UNKNOWN)]
         freed: Counter[int] = Counter()
         alike: dict[Outcome, list[Any]] = {}
         for row in mine:
             outcome = by_id[row.message_id]
-            alike.setdefault(replace(outcome, message_id="", fence=0), []).append(row)
+            alike.setdefault(replace(outcome, message_id="", fence=0, devices=(), dead=()), []).append(row)
             if outcome.state not in (SENT, UNKNOWN):
                 freed.update(dict(json.loads(row.uses)))
         for outcome, group in alike.items():
@@ -187,6 +209,7 @@ def settle(ledger: Ledger, outcomes: Iterable[Outcome], now: datetime) -> int:
             turn = {} if outcome.due_at is None else {"due_at": milliseconds(outcome.due_at)}
             _change(connection, group, {**values, **turn, "changed_at": stamp})
             failpoint("settle.some")
+        _of_devices(connection, [(row.channel, by_id[row.message_id]) for row in mine], stamp)
         _release(connection, freed)
         failpoint("settle.released")
     failpoint("settle.after")
@@ -290,6 +313,27 @@ def _with_room(connection: Connection, rows: Sequence[Any], stamp: int) -> list[
     for reason, without in refused.items():
         _change(connection, without, {"state": SKIPPED, "reason": reason, "changed_at": stamp})
     return kept
+
+
+def _of_devices(connection: Connection, settled: Sequence[tuple[str, Outcome]], stamp: int) -> None:
+    devices = [
+        {
+            "message_id": outcome.message_id,
+            "token_hash": device.token_hash,
+            "state": device.state,
+            "detail": device.detail,
+            "provider_id": device.provider_id,
+        }
+        for _, outcome in settled
+        for device in outcome.devices
+    ]
+    replaced(connection, TOKENS, devices)
+    dead = {(one, channel) for channel, outcome in settled for one in outcome.dead}
+    rows = [
+        {"address_hash": one, "channel": channel, "reason": DEAD[channel], "at": stamp} for one, channel in sorted(dead)
+    ]
+    inserted(connection, SUPPRESSIONS, rows)
+    failpoint("settle.dead")
 
 
 def _release(connection: Connection, freed: Counter[int]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, func, select
 
 from campaigns.ledger.planning import occurrence_is
-from campaigns.ledger.schema import ACCOUNTS, BOUNCED, MESSAGES, OCCURRENCES, SENT, SPENT, UNKNOWN
+from campaigns.ledger.schema import ACCOUNTS, BOUNCED, MESSAGES, OCCURRENCES, SENT, SPENT, TOKENS, UNKNOWN
 from campaigns.ledger.store import Ledger, instant_of, milliseconds
 
 
@@ -73,6 +73,13 @@ def unsure(ledger: Ledger, campaign_id: str, occurrence: str) -> list[tuple[str,
     query = select(MESSAGES.c.message_id, MESSAGES.c.customer_id).where(mine).order_by(MESSAGES.c.message_id)
     with ledger.reading() as connection:
         return [(message, customer) for message, customer in connection.execute(query)]
+
+
+def devices(ledger: Ledger, message_id: str) -> list[tuple[str, str, str | None]]:
+    """(token_hash, state, detail) of each device that a push was sent to."""
+    query = select(TOKENS.c.token_hash, TOKENS.c.state, TOKENS.c.detail).where(TOKENS.c.message_id == message_id)
+    with ledger.reading() as connection:
+        return [(one, state, detail) for one, state, detail in connection.execute(query.order_by(TOKENS.c.token_hash))]
 
 
 def latest(ledger: Ledger, campaign_id: str, occurrence: str, channel: str, most: int) -> list[str]:

@@ -123,6 +123,15 @@ def inserted(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any
     return total
 
 
+def replaced(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows; those whose keys are there already become as they say."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    for row in rows:
+        new = dialect.insert(table).values(**row)
+        others = {name: value for name, value in row.items() if name not in table.primary_key.columns}
+        connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others))
+
+
 def this(firing: Firing) -> Any:
     return occurrence_is(OCCURRENCES, firing.campaign_id, firing.occurrence)
 

@@ -14,6 +14,7 @@ from campaigns.failpoints import arm, disarm
 from campaigns.ledger import (
     Account,
     Claim,
+    Device,
     Firing,
     Ledger,
     LedgerError,
@@ -41,7 +42,7 @@ from campaigns.ledger import (
     suppressed,
     take_event,
 )
-from campaigns.ledger.history import balances, contacts, latest, occurrences, reasons, sent_to, unsure
+from campaigns.ledger.history import balances, contacts, devices, latest, occurrences, reasons, sent_to, unsure
 from campaigns.ledger.schema import (
     BOUNCED,
     CANCELLED,
@@ -83,7 +84,16 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
         url = request.getfixturevalue("postgresql")
         opened = open_ledger(url, NOW)
         with opened.writing() as connection:
-            names = ("occurrences", "messages", "accounts", "paused_offers", "opt_outs", "suppressions", "events")
+            names = (
+                "occurrences",
+                "messages",
+                "accounts",
+                "paused_offers",
+                "opt_outs",
+                "suppressions",
+                "events",
+                "push_tokens",
+            )
             connection.execute(text(f"truncate {', '.join(names)}"))
     yield opened
     disarm()
@@ -351,6 +361,39 @@ def test_a_message_to_be_tried_again_gives_its_budget_back_until_then(ledger: Le
     (again,) = take(ledger, now=NOW + timedelta(minutes=5))
     assert (again.attempts, again.fence) == (2, 2)
     assert balances(ledger)[0].used == 1000
+
+
+# --- devices and addresses -------------------------------------------------------------------------------------------
+
+
+def test_a_push_keeps_what_became_of_each_device_and_a_dead_token_is_not_used_again(ledger: Ledger) -> None:
+    put_in(ledger, 2, channel="push")
+    one, other = take(ledger, channel="push")
+    parts = (Device("aa", SENT, "200", "name"), Device("bb", BOUNCED, "404 UNREGISTERED"))
+    assert settle(ledger, [outcome(one, devices=parts, dead=("bb",)), outcome(other)], NOW) == 2
+    assert devices(ledger, one.message_id) == [("aa", SENT, "200"), ("bb", BOUNCED, "404 UNREGISTERED")]
+    assert devices(ledger, other.message_id) == []
+    assert suppressed(ledger, ["aa", "bb"], "push") == {"bb": "dead token"}
+    assert suppressed(ledger, ["aa", "bb"], "email") == {}
+
+
+def test_a_device_that_is_tried_again_keeps_its_last_outcome(ledger: Ledger) -> None:
+    put_in(ledger, 1, channel="push")
+    for state, expected in ((PENDING, 1), (SENT, 1)):
+        (one,) = take(ledger, channel="push")
+        assert settle(ledger, [outcome(one, state, devices=(Device("aa", state),))], NOW) == expected
+    assert devices(ledger, one.message_id) == [("aa", SENT, None)]
+
+
+def test_an_address_that_bounced_is_suppressed_with_its_message_and_never_by_a_stale_sender(ledger: Ledger) -> None:
+    put_in(ledger, 2)
+    one, other = take(ledger)
+    recover(ledger, *PANEN, NOW + LEASE)
+    assert settle(ledger, [outcome(one, BOUNCED, dead=("cc",)), outcome(other, BOUNCED, dead=("dd",))], NOW) == 0
+    assert suppressed(ledger, ["cc", "dd"], "email") == {}
+    one, other = take(ledger, now=NOW + LEASE)
+    settle(ledger, [outcome(one, BOUNCED, dead=("cc",)), outcome(other, BOUNCED, dead=("cc",))], NOW)
+    assert suppressed(ledger, ["cc", "dd"], "email") == {"cc": "hard bounce"}
 
 
 # --- crashes ---------------------------------------------------------------------------------------------------------
