@@ -32,7 +32,17 @@ from flows.deciding.greeting import greeting_decisions, greeting_facts, not_gree
 from flows.deciding.held import held_runs, local_day
 from flows.deciding.messages import render_messages, sending_times
 from flows.deciding.plan import Known, Plan, plan_campaign
-from flows.deciding.run import decisions_table, left_out_table, look_back, run_facts, run_manifest, sample_messages
+from flows.deciding.run import (
+    SHOWN,
+    decisions_table,
+    file_checksums,
+    left_out_table,
+    look_back,
+    run_facts,
+    run_manifest,
+    sample_messages,
+    shown_items,
+)
 from flows.deciding.starting import PRICES, former_prices, named_prices
 from flows.deciding.taken import what_is_left
 from flows.instants import flow_instant
@@ -228,6 +238,7 @@ def publish_run(
             send_at=occurrence.send_at,
             until=offer_ends(campaign, occurrence.send_at),
             times=sending_times(plan.audience),
+        write_parquet(folder / "shown.parquet", shown_items(decisions, known.items))
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         samples = sample_messages(folder)
@@ -245,6 +256,7 @@ def publish_greeting(
     campaign: Campaign,
     occurrence: Occurrence,
     as_of: datetime,
+        manifest["files"] = file_checksums(folder)
     undecided: Due,
 ) -> dict[str, Any]:
     """Writes a greeting's decisions, messages, report and manifest; returns the manifest. It needs no model.
@@ -278,6 +290,7 @@ def publish_greeting(
             send_at=occurrence.send_at,
             until=offer_ends(campaign, occurrence.send_at),
             times=sending_times(audience),
+        write_parquet(folder / "shown.parquet", SHOWN.empty_table())
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         write_report(folder, manifest, sample_messages(folder), language=settings.language)
@@ -292,6 +305,7 @@ def read_known(workspace: Workspace, as_of: datetime) -> Known:
     policy = workspace_policy(workspace)
     history = read_table(workspace, "price_history", as_of=as_of)
     tables["items"] = with_references(judged(tables["items"], policy), history, as_of, policy)
+        manifest["files"] = file_checksums(folder)
     if not tables["customers"].num_rows:
         raise InputError("customers: there are none yet; add [sources.customers] to larisma.toml and ingest")
     inputs = {name: {"rows": table.num_rows, "sha256": table_digest(table)} for name, table in tables.items()}

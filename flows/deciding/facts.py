@@ -20,6 +20,7 @@ def channel_facts(choice: Choice) -> dict[str, dict[str, Any]]:
             "capacity": limits.capacity,
             "price": float(prices[CHANNELS.index(channel)]),
             "message_cost": limits.message_cost,
+            "response": limits.response,
         }
         for channel, limits in choice.plan.campaign.channels.items()
     }
@@ -39,6 +40,8 @@ def offer_facts(choice: Choice, j: int) -> dict[str, Any]:
         "expected_value": int(written_value(chosen.value[own]).sum()),
         "uplift": offer.uplift,
         "uplift_source": "assumed",
+        "reach": float(choice.plan.reach[j]),
+        "benefit": float(choice.plan.offers.benefit[j]),
         "quota": quota_facts(choice, j),
         "eligibility": offer.eligibility,
         "items_in_scope": int(choice.plan.scopes[:, j].sum()),

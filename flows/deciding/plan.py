@@ -62,7 +62,8 @@ class Plan:
     """scopes: 0/1 [items × offers], rows as in the items table. base_rates: [offers], the share of buyers in scope.
     learned: how the chances were come by and how good they are, see flows.deciding.chances.checked.
     rows: limits on groups, in the numbers of the candidates' groups. limits.budgets and offers.shares: by funder.
-    stated: the campaign as its file states it, of which `campaign` is what one firing leaves."""
+    stated: the campaign as its file states it, of which `campaign` is what one firing leaves.
+    reach: [offers], the share of the scope's baskets that reach the minimum spend."""
 
     campaign: Campaign
     occurrence: Occurrence
@@ -79,6 +80,7 @@ class Plan:
     treatment: Arm
     control: Arm
     stated: Campaign
+    reach: NDArray[np.float64]
 
 
 def plan_campaign(
@@ -134,6 +136,7 @@ def plan_campaign(
         arm("treatment"),
         arm("control"),
         stated,
+        reach,
     )
 
 

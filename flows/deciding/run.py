@@ -233,6 +233,20 @@ def look_back(
     return {**found, "short_days": max(0, (end - newest).days)}
 
 
+SHOWN = pa.schema([pa.field("item_id", pa.string(), nullable=False), pa.field("price", pa.int64())])
+
+
+def shown_items(decisions: pa.Table, items: pa.Table) -> pa.Table:
+    """The items that messages show, at the prices that they tell: a delivery looks whether these still hold."""
+    ids = decisions.filter(pc.equal(decisions["arm"], "treatment"))["item_ids"].combine_chunks().flatten().unique()
+    return items.filter(pc.is_in(items["item_id"], ids)).select(SHOWN.names).cast(SHOWN).sort_by("item_id")
+
+
+def file_checksums(folder: Path) -> dict[str, str]:
+    """File → SHA-256, of a run's tables; the manifest holds them, and nothing is delivered that differs."""
+    return {path.name: checksum(path) for path in sorted(folder.glob("*.parquet"))}
+
+
 def sample_messages(folder: Path) -> pa.Table:
     """A few of the run's messages, of each channel and language; its mails are also written to mails/, to be opened."""
     path = folder / "messages.parquet"
