@@ -86,6 +86,24 @@ def waiting_offers(workspace: Workspace, settings: Settings, campaign: Campaign,
     return {offer: names for offer, names in waiting.items() if names}
 
 
+def held_back(campaign: Campaign, waiting: Waiting) -> Campaign:
+    """The campaign of one firing without what is promised of offers that may not be given yet: guarantees, fallback.
+
+    Raises InputError, naming the funders, if it has no other offers.
+    """
+    if not waiting:
+        return campaign
+    if all(offer.id in waiting for offer in campaign.offers):
+        names = sorted({name for offer in campaign.offers for name in waiting[offer.id]})
+        how = " and ".join(f"larisma campaign agree {campaign.id} --funder {name} --by NAME" for name in names)
+        raise InputError(f"{campaign.id}: no offer is left: its terms wait for {' and '.join(names)} to agree; {how}")
+    offers = tuple(o.model_copy(update={"minimum": None}) if o.id in waiting else o for o in campaign.offers)
+    given = [offer for offer in offers if offer.id not in waiting]
+    limits = tuple(limit for limit in campaign.limits if not limit.minimum or any(map(limit.covers, given)))
+    fallback = None if campaign.fallback in waiting else campaign.fallback
+    return campaign.model_copy(update={"offers": offers, "limits": limits, "fallback": fallback})
+
+
 def agree(workspace: Workspace, settings: Settings, campaign: Campaign, funder: str, by: str, at: datetime) -> Entry:
     """Records that a funder agrees to its terms as they are now, items and prices as the tables have them."""
     terms = terms_now(settings, campaign, funder, read_items(workspace))

@@ -31,7 +31,7 @@ def unmet(workspace: Workspace, settings: Settings, campaign: Campaign, as_of: d
     """A line for each minimum that cannot be met; none where all can."""
     occurrence = due_occurrence(campaign.schedule, as_of, moon=workspace_moon(workspace))
     try:
-        solve_together(workspace, settings, [(campaign, occurrence)], as_of)
+        solve_together(workspace, settings, [(campaign, occurrence)], as_of, as_if_agreed=True)
     except MinimumsError as error:
         return str(error).splitlines()
     return []

@@ -17,6 +17,7 @@ from campaigns.message import Sender
 from campaigns.policy import judged, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
+from flows.agreements import Waiting, held_back, waiting_offers
 from flows.announcements import workspace_moon
 from flows.approvals import MEANING, meaning
 from flows.campaign_files import find_campaign, load_campaigns
@@ -150,10 +151,16 @@ class Solved:
 
 
 def solve_together(
-    workspace: Workspace, settings: Settings, due: Due, as_of: datetime, skipped: list[Exception] | None = None
+    workspace: Workspace,
+    settings: Settings,
+    due: Due,
+    as_of: datetime,
+    skipped: list[Exception] | None = None,
+    *,
+    as_if_agreed: bool = False,
 ) -> Solved:
     """Who gets what of some occurrences, decided as one problem. Reads, and writes nothing. skipped: as decide_night's;
-    where it leaves no campaign at all, the last of it is raised."""
+    where it leaves no campaign at all, the last of it is raised. as_if_agreed: offers do not wait for their funders."""
     champion = load_champion(workspace, as_of)
     log.info("reading what is known")
     known = read_known(workspace, as_of)
@@ -165,7 +172,8 @@ def solve_together(
     plans = []
     for one in due:
         try:
-            plans.append(plan_for(*one, known, people, past, as_of, settings, moon, free))
+            waiting = {} if as_if_agreed else waiting_offers(workspace, settings, one[0], known.items)
+            plans.append(plan_for(*one, known, people, past, as_of, settings, moon, free, waiting))
         except InputError as error:
             if skipped is None or (one is due[-1] and not plans):
                 raise
@@ -188,15 +196,17 @@ def plan_for(
     settings: Settings,
     moon: Moon,
     free: Free,
+    waiting: Waiting,
 ) -> Plan:
-    """Raises InputError for a campaign of whose offers the day leaves none."""
+    """Raises InputError for a campaign of whose offers the day, or the funders, leave none."""
     known = replace(known, items=items_for(campaign, known.items))
     log.info("%s: finding who may be addressed", campaign.id)
-    stated, campaign = campaign, within_codes(campaign_at(campaign, occurrence, known.items), free)
+    stated, campaign = campaign, campaign_at(campaign, occurrence, known.items)
     if not campaign.offers:
         raise InputError(f"{campaign.id}: no offer is left on {occurrence.day}: no stock, or past the last order")
+    campaign = within_codes(held_back(campaign, waiting), free)
     audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
-    return plan_campaign(stated, campaign, occurrence, known, audience, past, as_of, settings, people.segments)
+    return plan_campaign(stated, campaign, occurrence, known, audience, past, as_of, settings, people.segments, waiting)
 
 
 def publish_run(
@@ -228,6 +238,7 @@ def publish_run(
         write_parquet(folder / "decisions.parquet", decisions)
         write_parquet(folder / "considered.parquet", considered)
         write_parquet(folder / "left_out.parquet", left_out_table(plan.audience, choice))
+        write_parquet(folder / "shown.parquet", shown_items(decisions, known.items))
         blocks = render_messages(
             campaign,
             decisions,
@@ -238,7 +249,6 @@ def publish_run(
             send_at=occurrence.send_at,
             until=offer_ends(campaign, occurrence.send_at),
             times=sending_times(plan.audience),
-        write_parquet(folder / "shown.parquet", shown_items(decisions, known.items))
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         samples = sample_messages(folder)
@@ -246,6 +256,7 @@ def publish_run(
         write_report(folder, manifest, samples, language=settings.language)
         write_json(folder / PRICES, named_prices(plan, choice.solution.prices, together.funds, together.limits))
         write_json(folder / MEANING, {"values": meaning(settings, plan.stated).values})
+        manifest["files"] = file_checksums(folder)
         write_json(folder / "manifest.json", manifest)
     return manifest
 
@@ -256,7 +267,6 @@ def publish_greeting(
     campaign: Campaign,
     occurrence: Occurrence,
     as_of: datetime,
-        manifest["files"] = file_checksums(folder)
     undecided: Due,
 ) -> dict[str, Any]:
     """Writes a greeting's decisions, messages, report and manifest; returns the manifest. It needs no model.
@@ -280,6 +290,7 @@ def publish_greeting(
         write_parquet(folder / "decisions.parquet", decisions)
         write_parquet(folder / "considered.parquet", CONSIDERED.empty_table())
         write_parquet(folder / "left_out.parquet", not_greeted(audience, decisions))
+        write_parquet(folder / "shown.parquet", SHOWN.empty_table())
         blocks = render_messages(
             campaign,
             decisions,
@@ -290,11 +301,11 @@ def publish_greeting(
             send_at=occurrence.send_at,
             until=offer_ends(campaign, occurrence.send_at),
             times=sending_times(audience),
-        write_parquet(folder / "shown.parquet", SHOWN.empty_table())
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         write_report(folder, manifest, sample_messages(folder), language=settings.language)
         write_json(folder / MEANING, {"values": meaning(settings, stated).values})
+        manifest["files"] = file_checksums(folder)
         write_json(folder / "manifest.json", manifest)
     return manifest
 
@@ -305,7 +316,6 @@ def read_known(workspace: Workspace, as_of: datetime) -> Known:
     policy = workspace_policy(workspace)
     history = read_table(workspace, "price_history", as_of=as_of)
     tables["items"] = with_references(judged(tables["items"], policy), history, as_of, policy)
-        manifest["files"] = file_checksums(folder)
     if not tables["customers"].num_rows:
         raise InputError("customers: there are none yet; add [sources.customers] to larisma.toml and ingest")
     inputs = {name: {"rows": table.num_rows, "sha256": table_digest(table)} for name, table in tables.items()}

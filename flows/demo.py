@@ -10,11 +10,15 @@ from zoneinfo import ZoneInfo
 import pyarrow.parquet as pq
 from prefect import flow
 
+from campaigns.terms import co_funders
+from flows.agreements import agree
+from flows.campaign_files import load_campaigns
 from flows.decide import decide
 from flows.demo_data import write_demo_sources
 from flows.ingest import ingest
+from flows.settings import load_settings
 from flows.train import train
-from flows.workspace import Workspace, read_json, write_json
+from flows.workspace import Workspace, open_workspace, read_json, write_json
 from recsys.tables import InputError
 
 log = logging.getLogger("larisma")
@@ -62,8 +66,10 @@ def run_demo(root: Path, *, fresh: bool = False) -> dict[str, Any]:
 
 @flow(name="demo")
 def demo(root: str) -> dict[str, Any]:
-    """Ingest, then train and decide at each as-of instant; with hindsight, since the year is over."""
+    """Ingest, have the made-up funders agree, then train and decide at each as-of instant; with hindsight, since the
+    year is over."""
     ingest(root)
+    funders_agree(open_workspace(Path(root)), min(DECIDED))
     runs = {}
     for as_of, campaigns in DECIDED.items():
         instant = as_of.astimezone(UTC).isoformat()
@@ -71,6 +77,14 @@ def demo(root: str) -> dict[str, Any]:
         for campaign in campaigns:
             runs[campaign] = decide(root, campaign, instant, hindsight=True)
     return runs
+
+
+def funders_agree(workspace: Workspace, at: datetime) -> None:
+    """The suppliers are made up, and so are their agreements; without them no co-funded offer could be given."""
+    settings = load_settings(workspace)
+    for campaign in load_campaigns(workspace):
+        for funder in co_funders(campaign):
+            agree(workspace, settings, campaign, funder, f"{funder} (demo)", at)
 
 
 def addressed_customer(workspace: Workspace, manifest: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from campaigns.calendar import occurrence_instant
 from flows.campaign_files import find_campaign
 from flows.deciding.considered import BEATEN, CHOSEN
 from flows.deciding.greeting import NO_OFFER
-from flows.deciding.run import CONTROL, NOT_ELIGIBLE, NOTHING, file_name
+from flows.deciding.run import CONTROL, NOT_AGREED, NOT_ELIGIBLE, NOTHING, file_name
 from flows.reasons import explained_items
 from flows.reporting.words import Words, load_words
 from flows.settings import Settings
@@ -32,6 +32,7 @@ TEXTS = {
         "greeting": "salam",
         "beaten": "kalah dari “{title}”",
         "rule": "tidak memenuhi syarat: {rule}",
+        "waits": "menunggu persetujuan {funders}",
         "priced": "{reason} (harga bayangan {price})",
     },
     "en": {
@@ -48,6 +49,7 @@ TEXTS = {
         "greeting": "a greeting",
         "beaten": "beaten by “{title}”",
         "rule": "not eligible: {rule}",
+        "waits": "waits for the agreement of {funders}",
         "priced": "{reason} (shadow price {price})",
     },
 }
@@ -75,10 +77,9 @@ def explain_decision(
     """
     words = load_words(language, settings.timezone)
     run, texts = last_run(workspace, campaign_id), TEXTS[language]
-    manifest, campaign = read_json(run / "manifest.json"), find_campaign(workspace, campaign_id)
-    titles = {offer["offer_id"]: offer["title"] for offer in manifest["offers"]}  # some may have left the file since
+    manifest = read_json(run / "manifest.json")
+    titles = {offer["offer_id"]: offer["titles"].get(language, offer["title"]) for offer in manifest["offers"]}
     titles[NO_OFFER] = texts["greeting"]
-    titles |= {offer.id: offer.text.get(language, offer.text["id"]).title for offer in campaign.offers}
     considered, decisions, left_out = (
         rows_of(run / f"{name}.parquet", customer) for name in ("considered", "decisions", "left_out")
     )
@@ -97,7 +98,7 @@ def explain_decision(
         }
         for row in sorted(considered, key=lambda row: -row["value"])
     ]
-    if considered or (left_out and left_out[0]["reason"] in (CONTROL, NOT_ELIGIBLE)):
+    if considered or (left_out and left_out[0]["reason"] in (CONTROL, NOT_AGREED, NOT_ELIGIBLE)):
         offers += [ruled_out(texts, titles, offer) for offer in not_considered(manifest, considered)]
     text = paragraph(words, texts, manifest, customer, considered, decisions, left_out, titles)
     shown = explained_items(workspace, settings, manifest, decisions, language)
@@ -114,7 +115,8 @@ def not_considered(manifest: dict[str, Any], considered: list[dict[str, Any]]) -
 
 
 def ruled_out(texts: dict[str, Any], titles: dict[str, str], offer: dict[str, Any]) -> dict[str, Any]:
-    rule = texts["rule"].format(rule=offer.get("eligibility") or "–")
+    waits = ", ".join(offer.get("waits_for", ()))
+    rule = texts["waits"].format(funders=waits) if waits else texts["rule"].format(rule=offer.get("eligibility") or "–")
     return {
         "offer_id": offer["offer_id"],
         "title": titles[offer["offer_id"]],

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from campaigns.calendar import due_occurrence
+from flows.agreements import waiting_offers
 from flows.announcements import workspace_moon
 from flows.campaign_files import find_campaign
+from flows.catalogue import read_items
 from flows.decide import Solved, solve_together
 from flows.deciding.choice import Choice, Together, choose
 from flows.deciding.facts import (
@@ -34,13 +36,19 @@ def forecast_campaign(
 
     Writes forecasts/CAMPAIGN/OCCURRENCE.html and .json beside the runs; returns what the latter holds, with "wrote".
     "curve" has a row for each factor: what all budgets come to, what is expected of them, and which limits bind.
+    "as_if_agreed" has the offers that wait for a funder's agreement; all is as if they did not.
     Raises as decide_campaign.
     """
     campaign = find_campaign(workspace, campaign_id)
     occurrence = due_occurrence(campaign.schedule, as_of, moon=workspace_moon(workspace))
-    solved = solve_together(workspace, settings, [(campaign, occurrence)], as_of)
+    solved = solve_together(workspace, settings, [(campaign, occurrence)], as_of, as_if_agreed=True)
     choice, together = solved.choices[0], solved.together
-    forecast = {**facts(choice, together, as_of), "curve": curve(solved, settings)}
+    waiting = waiting_offers(workspace, settings, campaign, read_items(workspace))
+    forecast = {
+        **facts(choice, together, as_of, settings.shop),
+        "curve": curve(solved, settings),
+        "as_if_agreed": {offer: list(names) for offer, names in waiting.items()},
+    }
     forecast["certificate"]["words"] = certificate_words(forecast)
     folder = workspace.root / "forecasts" / campaign.id
     page = write_forecast(folder / f"{occurrence.name}.html", forecast, language)
@@ -49,7 +57,7 @@ def forecast_campaign(
     return {**forecast, "wrote": [str(page), str(figures)]}
 
 
-def facts(choice: Choice, together: Together, as_of: datetime) -> dict[str, Any]:
+def facts(choice: Choice, together: Together, as_of: datetime, shop: str) -> dict[str, Any]:
     """What a run's manifest would say of its decisions."""
     plan = choice.plan
     return {
@@ -58,7 +66,7 @@ def facts(choice: Choice, together: Together, as_of: datetime) -> dict[str, Any]
         "timezone": plan.campaign.schedule.timezone,
         "as_of": as_of.isoformat(),
         "channels": channel_facts(choice),
-        "offers": [offer_facts(choice, j) for j in range(len(plan.campaign.offers))],
+        "offers": [offer_facts(choice, j, shop) for j in range(len(plan.campaign.offers))],
         "budgets": [budget_facts(choice, f) for f in range(len(choice.funders))],
         "limits": limit_facts(choice),
         "night": night_facts(choice, together),

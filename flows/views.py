@@ -128,6 +128,9 @@ def show_offers(given: Sequence[Result]) -> None:
         for offer in given
     ]
     show("Offers", ("offer", "given", "redeemed", "spend", "value", "quota"), offers)
+    for offer in given:
+        if waits := offer.get("waits_for"):
+            out.print(f"{offer['offer_id']} is given to nobody: {' and '.join(waits)} has not agreed to its terms.")
 
 
 def show_budgets(stated: Sequence[Result]) -> None:
@@ -193,6 +196,8 @@ def show_forecast(forecast: Result) -> None:
     ]
     header = ("", "budgets", "spend", "messages", "value", "one rupiah more earns", "limits that bind")
     show("Value against budget", header, rows)
+    for offer, names in forecast["as_if_agreed"].items():
+        out.print(f"{offer}: {' and '.join(names)} has not agreed to its terms yet; it is forecast as if so.")
 
 
 def show_night(night: Result) -> None:

@@ -4,11 +4,15 @@ from dataclasses import asdict
 from typing import Any
 
 from campaigns.allocation import Certificate
+from campaigns.content import compile_texts
+from campaigns.firing import offer_ends
+from campaigns.message import Sender, offer_titles
 from campaigns.tables import CHANNELS
 from campaigns.value import written_value
 from flows.deciding.caution import is_uncertain
 from flows.deciding.choice import Choice, Together, used_of_rows
 from flows.deciding.limits import Row
+from flows.deciding.plan import Plan
 
 
 def channel_facts(choice: Choice) -> dict[str, dict[str, Any]]:
@@ -26,14 +30,26 @@ def channel_facts(choice: Choice) -> dict[str, dict[str, Any]]:
     }
 
 
-def offer_facts(choice: Choice, j: int) -> dict[str, Any]:
+def said_titles(plan: Plan, j: int, shop: str) -> dict[str, str]:
+    """Language → an offer's title, filled in as it would read for somebody of whom nothing is known."""
+    campaign, offer = plan.campaign, plan.campaign.offers[j]
+    titles = {language: offer.text[language].title for language in campaign.languages if language in offer.text}
+    if not any("{" in title for title in titles.values()):
+        return titles
+    sent_at = plan.occurrence.send_at
+    content = compile_texts(campaign.model_copy(update={"offers": (offer,)}))
+    ends = offer_ends(campaign, sent_at)
+    return offer_titles(content, Sender(shop, ""), sent_at=sent_at, until=ends, home=campaign.schedule.zone)[offer.id]
+
+
+def offer_facts(choice: Choice, j: int, shop: str = "") -> dict[str, Any]:
     """What is given of an offer, and what is expected of that."""
     offer, chosen = choice.plan.campaign.offers[j], choice.treatment.chosen
-    own = chosen.offer == j
+    own, titles = chosen.offer == j, said_titles(choice.plan, j, shop)
     return {
         "offer_id": offer.id,
-        "title": offer.text["id"].title,
-        "titles": {language: words.title for language, words in sorted(offer.text.items())},
+        "title": titles["id"],
+        "titles": titles,
         "decisions": int(own.sum()),
         "expected_redemptions": float(chosen.p1[own].sum()),
         "expected_spend": int(chosen.costs[own].sum()),
@@ -44,6 +60,7 @@ def offer_facts(choice: Choice, j: int) -> dict[str, Any]:
         "benefit": float(choice.plan.offers.benefit[j]),
         "quota": quota_facts(choice, j),
         "eligibility": offer.eligibility,
+        "waits_for": list(choice.plan.waiting.get(offer.id, ())),
         "items_in_scope": int(choice.plan.scopes[:, j].sum()),
         "base_rate": float(choice.plan.base_rates[j]),
         "recipients_rate": float(choice.treatment.propensity[chosen.customer[own], j].mean()) if own.any() else None,

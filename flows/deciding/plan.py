@@ -1,6 +1,6 @@
 """One campaign worked out as far as it goes alone: who may get what, what it is worth to them, and what limits it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,11 +47,13 @@ class Arm:
     """One arm of the audience: its people and what they may get.
 
     may_get: bool [people × offers]. propensity: [people × offers], of a purchase in scope; the candidates' p0 is that
-    of one that reaches the offer's minimum spend. night_groups: the people's groups by the night's limits.
+    of one that reaches the offer's minimum spend. waits: bool [people], who may get nothing, and might if a funder had
+    agreed. night_groups: the people's groups by the night's limits.
     """
 
     people: pa.Table
     may_get: NDArray[np.bool_]
+    waits: NDArray[np.bool_]
     propensity: NDArray[np.float32]
     candidates: Candidates
     night_groups: list[Labels]
@@ -63,7 +65,8 @@ class Plan:
     learned: how the chances were come by and how good they are, see flows.deciding.chances.checked.
     rows: limits on groups, in the numbers of the candidates' groups. limits.budgets and offers.shares: by funder.
     stated: the campaign as its file states it, of which `campaign` is what one firing leaves.
-    reach: [offers], the share of the scope's baskets that reach the minimum spend."""
+    reach: [offers], the share of the scope's baskets that reach the minimum spend.
+    waiting: offer id → the funders that have not agreed to it, so that nobody may get it."""
 
     campaign: Campaign
     occurrence: Occurrence
@@ -81,6 +84,7 @@ class Plan:
     control: Arm
     stated: Campaign
     reach: NDArray[np.float64]
+    waiting: Mapping[str, tuple[str, ...]]
 
 
 def plan_campaign(
@@ -93,6 +97,7 @@ def plan_campaign(
     as_of: datetime,
     settings: Settings,
     segments: pa.Table | None = None,
+    waiting: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Plan:
     """Raises InputError for a window that the purchases known cannot speak of."""
     items, seed, night = known.items, settings.train.seed, settings.night.limits
@@ -110,6 +115,8 @@ def plan_campaign(
         since = as_of - timedelta(days=days)
         own = people["customer_id"]
         may_get &= ~bought_lately(own, known.purchases, scopes, items["item_id"], narrow, since=since)
+    could_get = may_get.any(axis=1)
+    may_get &= ~np.array([offer.id in (waiting or {}) for offer in campaign.offers])
     propensity = propensities(chances, people["customer_id"], may_get)
     own, shared = groups_of(asked, campaign.limits, people), groups_of(asked, night, people)
     rows, numbers = own_rows(campaign, offers.benefit, own)
@@ -118,7 +125,8 @@ def plan_campaign(
         of = np.flatnonzero(pc.equal(people["arm"], name).to_numpy())
         p0 = propensity[of] * reach.astype(np.float32)
         pairs = candidates(people.take(of), may_get[of], p0, seed, numbers[of] if numbers.shape[1] else None)
-        return Arm(people.take(of), may_get[of], propensity[of], pairs, [label[of] for label in shared])
+        waits = (could_get & ~may_get.any(axis=1))[of]
+        return Arm(people.take(of), may_get[of], waits, propensity[of], pairs, [label[of] for label in shared])
 
     return Plan(
         campaign,
@@ -137,6 +145,7 @@ def plan_campaign(
         arm("control"),
         stated,
         reach,
+        waiting or {},
     )
 
 

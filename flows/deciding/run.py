@@ -41,6 +41,7 @@ SAMPLES = 3  # of each channel and language
 # Why people of the audience are not addressed.
 CONTROL, NOT_ELIGIBLE = "control group", "no eligible offer"
 NOTHING, LIMITED = "no offer worth sending", "limits reached"
+NOT_AGREED = "funder has not agreed"
 
 
 def decisions_table(
@@ -108,14 +109,20 @@ def left_out_table(audience: Audience, choice: Choice) -> pa.Table:
 
 
 def unaddressed(choice: Choice) -> dict[str, pa.ChunkedArray]:
-    """Reason → ids of the people of the treatment arm who get no message: who may get no offer; to whom none is worth
-    sending; and to whom some would be, were it not for a limit."""
+    """Reason → ids of the people of the treatment arm who get no message: who may get no offer; who may not yet, as its
+    funder has not agreed; to whom none is worth sending; and to whom some would be, were it not for a limit."""
     arm, worth = choice.treatment, choice.worth_sending
     ids = arm.people["customer_id"]
     idle = np.ones(len(ids), np.bool_)
     idle[arm.chosen.customer] = False
     may = arm.may_get.any(axis=1)
-    groups = {NOT_ELIGIBLE: idle & ~may, NOTHING: idle & may & ~worth, LIMITED: idle & may & worth}
+    waits = arm.arm.waits
+    groups = {
+        NOT_ELIGIBLE: idle & ~may & ~waits,
+        NOT_AGREED: idle & waits,
+        NOTHING: idle & may & ~worth,
+        LIMITED: idle & may & worth,
+    }
     return {reason: ids.filter(pa.array(people)) for reason, people in groups.items()}
 
 
@@ -151,7 +158,7 @@ def run_manifest(
             ["addressed", addressed],
         ],
         "channels": channel_facts(choice),
-        "offers": [offer_facts(choice, j) for j in range(len(campaign.offers))],
+        "offers": [offer_facts(choice, j, settings.shop) for j in range(len(campaign.offers))],
         "budgets": [budget_facts(choice, f) for f in range(len(choice.funders))],
         "limits": limit_facts(choice),
         "night": night_facts(choice, together),

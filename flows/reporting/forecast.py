@@ -28,6 +28,7 @@ def write_forecast(path: Path, forecast: Forecast, language: str) -> Path:
         w=words,
         say=words.say,
         forecast=forecast,
+        waiting=", ".join(f"{offer} ({', '.join(names)})" for offer, names in forecast.get("as_if_agreed", {}).items()),
         certificate=forecast["certificate"],
         send_time=occurrence_instant(forecast["occurrence"]),
         as_of=datetime.fromisoformat(forecast["as_of"]),

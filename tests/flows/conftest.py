@@ -27,6 +27,7 @@ CATEGORIES = ("Dapur > Kopi", "Dapur > Teh", "Rumah > Sabun", "Bayi > Susu")  # 
 TOML = (
     'shop = "Toko Uji"\nshop_url = "https://toko.example"\nshop_address = "Jalan Melati 1, Bandung"\n'
     "[train]\nmin_item_buyers = 2\nfactors = 8\n"
+    '[approval]\nfunders = "assumed"\n'
 ) + "".join(f'[sources.{name}]\npath = "sources/{name}.parquet"\n' for name in TABLES)
 
 PANEN = """\
