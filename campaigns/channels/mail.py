@@ -8,6 +8,7 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr
+from hashlib import sha256
 
 from campaigns.words import one_line
 from recsys.tables import InputError
@@ -18,6 +19,9 @@ ADDRESS = re.compile(
 )
 LONGEST_ADDRESS = 254  # RFC 5321, with the errata
 LONGEST_LOCAL_PART = 64
+LONGEST_NAME = 100  # characters of a name beside an address
+# Headers are folded where they are made: the policy's own folding encodes a long URL, which no mail program then finds.
+_POLICY = SMTP.clone(refold_source="none")
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,10 @@ def mail_bytes(
     """
     if not is_address(address):
         raise InputError(f"message {message_id}: its customer's e-mail is not one address")
-    mail = MIMEMultipart("alternative")
-    mail["From"] = formataddr((one_line(envelope.sender_name), envelope.sender), "utf-8")
-    mail["To"] = formataddr((one_line(name or ""), address), "utf-8")
+    # Base64 holds no such line, so that the boundary needs no chance.
+    mail = MIMEMultipart("alternative", boundary=f"=_{sha256(message_id.encode()).hexdigest()[:32]}")
+    mail["From"] = _mailbox("From", envelope.sender_name, envelope.sender)
+    mail["To"] = _mailbox("To", name or "", address)
     mail["Subject"] = Header(one_line(subject), "utf-8", header_name="Subject").encode()
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = f"<{message_id}@{domain_of(envelope.sender)}>"
@@ -72,4 +77,12 @@ def mail_bytes(
         mail["Reply-To"] = envelope.reply_to
     mail.attach(MIMEText(text, "plain", "utf-8"))
     mail.attach(MIMEText(html, "html", "utf-8"))
-    return mail.as_bytes(policy=SMTP.clone(max_line_length=78))
+    return mail.as_bytes(policy=_POLICY)
+
+
+def _mailbox(header: str, name: str, address: str) -> str:
+    """A name and an address; a name that is not plain ASCII, or looks like an encoded word, becomes encoded words."""
+    name = one_line(name)[:LONGEST_NAME].strip()
+    if name.isascii() and "=?" not in name:
+        return formataddr((name, address))
+    return f"{Header(name, 'utf-8', header_name=header).encode()}\n <{address}>"

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.auth.transport import Request, Response
 from google.oauth2.service_account import Credentials
 
@@ -25,6 +25,7 @@ MOST_PER_MINUTE = 600_000  # of a project, errors among them
 # Best first: a push has arrived if it did on one device, and is certain to have failed only if it did on all.
 RANK = (SENT, UNKNOWN, PENDING, FAILED, BOUNCED)
 QUIET = timedelta(minutes=1)  # after 429 without a Retry-After
+LONGEST_PAUSE = timedelta(days=1)  # that a Retry-After is believed
 
 
 class Push:
@@ -48,10 +49,12 @@ class Push:
         if not parcel.recipients:
             return Answer(BOUNCED, "no device")
         failpoint("push.before")
+        if len(_json_bytes(parcel.content)) > MOST_BYTES:
+            return Answer(FAILED, f"larger than {MOST_BYTES} bytes")
         if not leaving():
             return None
         parts: dict[str, Answer] = {}
-        for token in parcel.recipients:
+        for token in dict.fromkeys(parcel.recipients):
             parts[token] = self._to_device(parcel.content, token)
             failpoint("push.device")
         best = min(parts.values(), key=lambda answer: RANK.index(answer.state))
@@ -66,14 +69,14 @@ class Push:
         self._http.close()
 
     def _to_device(self, content: Mapping[str, Any], token: str) -> Answer:
-        body = {"message": {**content["message"], "token": token}}
-        payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        payload = _json_bytes({"message": {**content["message"], "token": token}})
         try:
             reply = self._post(payload, renew=False)
             if reply.status_code == httpx.codes.UNAUTHORIZED and _code(reply) != "THIRD_PARTY_AUTH_ERROR":
                 reply = self._post(payload, renew=True)
         except GoogleAuthError as error:
-            return Answer(PENDING, "no token for FCM", broken=f"no token for FCM: {type(error).__name__}")
+            broken = None if error.retryable else f"no token for FCM: {type(error).__name__}"
+            return Answer(PENDING, "no token for FCM", type(error).__name__, broken=broken)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return Answer(PENDING, "no connection", type(error).__name__)
         except httpx.HTTPError as error:  # the request may have been read, in part or as a whole
@@ -105,6 +108,8 @@ class Push:
             )
         if status == httpx.codes.TOO_MANY_REQUESTS:
             return Answer(PENDING, "too many at once", detail, retry_after=self._asked(reply) or QUIET)
+        if status in (httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT):  # what stands behind it may have read it
+            return Answer(UNKNOWN, "no answer", detail)
         if status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return Answer(PENDING, "FCM is not well", detail, retry_after=self._asked(reply))
         return Answer(FAILED, "refused", detail)
@@ -112,12 +117,14 @@ class Push:
     def _asked(self, reply: httpx.Response) -> timedelta | None:
         """What Retry-After says: seconds, or a date."""
         text = reply.headers.get("Retry-After", "")
-        if text.isdigit():
-            return timedelta(seconds=min(int(text), 86_400))
         try:
-            return max(timedelta(0), parsedate_to_datetime(text) - self._clock())
-        except (TypeError, ValueError):
+            if text.isdecimal():
+                asked = timedelta(seconds=min(int(text[:9]), LONGEST_PAUSE.total_seconds()))
+            else:
+                asked = parsedate_to_datetime(text) - self._clock()
+        except (TypeError, ValueError, OverflowError):
             return None
+        return min(max(asked, timedelta(0)), LONGEST_PAUSE)
 
 
 def service_account(info: Mapping[str, Any], timeout: float = 30.0) -> tuple[str, Callable[[bool], str]]:
@@ -126,7 +133,10 @@ def service_account(info: Mapping[str, Any], timeout: float = 30.0) -> tuple[str
 
     def token(renew: bool) -> str:
         if renew or not credentials.valid:
-            credentials.refresh(_Transport(timeout))
+            try:
+                credentials.refresh(_Transport(timeout))
+            except (AttributeError, TypeError, ValueError) as error:  # what came is no answer of a token's server
+                raise RefreshError(type(error).__name__, retryable=True) from error
         return credentials.token
 
     return str(info["project_id"]), token
@@ -141,9 +151,12 @@ class _Transport(Request):
     def __call__(
         self, url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **_: Any
     ) -> Response:
-        reply = httpx.request(
-            method, url, content=body, headers=headers, timeout=timeout or self._timeout, trust_env=False
-        )
+        try:
+            reply = httpx.request(
+                method, url, content=body, headers=headers, timeout=timeout or self._timeout, trust_env=False
+            )
+        except httpx.HTTPError as error:  # of the token's server: no message has left
+            raise TransportError(type(error).__name__, retryable=True) from error
         return _Reply(reply)
 
 
@@ -164,10 +177,14 @@ class _Reply(Response):
         return self._reply.content
 
 
+def _json_bytes(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
 def _json(reply: httpx.Response) -> dict[str, Any]:
     try:
         found = reply.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -191,5 +208,6 @@ def _code(reply: httpx.Response) -> str:
 
 def _blames_token(reply: httpx.Response) -> bool:
     """400 says that the token is wrong, or that the message is: its details tell which."""
-    violations = [v for one in _details(reply) for v in one.get("fieldViolations") or [] if isinstance(v, dict)]
-    return any(violation.get("field") == "message.token" for violation in violations)
+    found = [one.get("fieldViolations") for one in _details(reply)]
+    violations = [violation for one in found if isinstance(one, list) for violation in one]
+    return any(isinstance(one, dict) and one.get("field") == "message.token" for one in violations)
