@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Template, TemplateError
@@ -24,6 +25,8 @@ LIMITS = {  # characters of a filled text
     "body": 300,
 }
 
+Names = Mapping[str, Mapping[str, str]]
+
 
 @dataclass(frozen=True)
 class Text:
@@ -37,7 +40,8 @@ class Text:
 
 @dataclass(frozen=True)
 class OfferTexts:
-    """said: what is said of the offer to everyone alike, plain values. placed: placement → title and body there."""
+    """said: what is said of the offer to everyone alike, plain values. placed: placement → title and body there, and
+    under "" those for all places."""
 
     said: Mapping[str, Any]
     placed: Mapping[str, tuple[Text, Text]]
@@ -82,13 +86,16 @@ def sources(campaign: Campaign, language: str) -> list[tuple[str, str]]:
     return found
 
 
-def compile_texts(campaign: Campaign, *, stand_in: str | None = None) -> Content:
-    """Content, unchecked: rendering.compile_content checks it. With a stand-in every text is that constant."""
-    languages = {language: _texts(campaign, language, stand_in) for language in campaign.content}
+def compile_texts(campaign: Campaign, *, names: Names = MappingProxyType({}), stand_in: str | None = None) -> Content:
+    """Content, unchecked: rendering.compile_content checks it. With a stand-in every text is that constant.
+
+    names: language → category path → its name.
+    """
+    languages = {language: _texts(campaign, language, names, stand_in) for language in campaign.content}
     return Content(campaign.id, languages, campaign.purpose)
 
 
-def _texts(campaign: Campaign, language: str, stand_in: str | None) -> Texts:
+def _texts(campaign: Campaign, language: str, names: Names, stand_in: str | None) -> Texts:
     texts = {where: _text(campaign.id, where, stand_in or source) for where, source in sources(campaign, language)}
 
     def placed(offer_id: str, placement: str) -> tuple[Text, Text]:
@@ -100,7 +107,8 @@ def _texts(campaign: Campaign, language: str, stand_in: str | None) -> Texts:
         {key: texts[f"content.{language}.{key}"] for key in CONTENT_KEYS},
         {
             offer.id: OfferTexts(
-                offer_words(offer, language), {placement: placed(offer.id, placement) for placement in CREATIVES}
+                offer_words(offer, language, names),
+                {placement: placed(offer.id, placement) for placement in ("", *CREATIVES)},
             )
             for offer in campaign.offers
         },

@@ -24,7 +24,7 @@ from campaigns.words import (
 
 MOST_PICKS = {"hero": 6, "grid": 3, "push": 1}  # items shown within an offer
 LONGEST_URL = 1_000
-_ORDER = {"hero": 0, "push": 0, "grid": 1}
+_ORDER = {"": 0, "hero": 0, "push": 0, "grid": 1}
 
 Context = dict[str, Any]  # of dict, list, str and int alone
 
@@ -197,6 +197,30 @@ def _offer_url(shop_url: str, campaign: str, offer: str, channel: str) -> str:
 @lru_cache(maxsize=65536)
 def _initial(text: str) -> str:
     return next((letter.upper() for letter in text if letter.isalnum()), "·")
+
+
+def offer_titles(
+    content: Content,
+    sender: Sender,
+    *,
+    sent_at: datetime,
+    until: datetime | Mapping[str, datetime],
+    home: str = HOME_ZONE,
+) -> dict[str, dict[str, str]]:
+    """Offer id → language → its title as somebody at home reads it of whom nothing is known: for lists and reports."""
+    found: dict[str, dict[str, str]] = {}
+    for language, texts in sorted(content.languages.items()):
+        rows = [
+            {"offer_id": offer, "channel": "email", "placement": "", "position": place, "item_ids": []}
+            for place, offer in enumerate(texts.offers)
+        ]
+        context = message_context(
+            content, {"language": language, "timezone": home}, rows, {}, sender=sender, sent_at=sent_at, until=until,
+            home=home,
+        )  # fmt: skip
+        for offer in context["offers"]:
+            found.setdefault(offer["id"], {})[language] = offer["title"]
+    return found
 
 
 def sample_contexts(content: Content, language: str, sent_at: datetime) -> list[Context]:

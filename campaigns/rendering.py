@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import mrml
 from jinja2 import Template
 
-from campaigns.content import LIMITS, Content, compile_texts, fill, sources
+from campaigns.content import LIMITS, Content, Names, compile_texts, fill, sources
 from campaigns.firing import in_phase
 from campaigns.message import Context, Sender, message_context, sample_contexts
 from campaigns.sandbox import Sandbox, template_faults
@@ -69,11 +70,14 @@ class Push(NamedTuple):
     payload: str  # JSON as FCM takes it, without a token
 
 
-def compile_content(campaign: Campaign) -> Content:
-    """Raises CampaignError with one line for each fault that check_content finds."""
+def compile_content(campaign: Campaign, names: Names = MappingProxyType({})) -> Content:
+    """names: language → category path → what readers of the language call it.
+
+    Raises CampaignError with one line for each fault that check_content finds.
+    """
     if faults := check_content(campaign):
         raise CampaignError("\n".join(faults))
-    return compile_texts(campaign)
+    return compile_texts(campaign, names=names)
 
 
 def check_content(campaign: Campaign) -> list[str]:

@@ -185,6 +185,20 @@ CONTACTS = Table(  # what was sent to whom, also by others than larisma
     instant="sent_at",
 )
 
+CATEGORY_NAMES = (
+    Table(  # what categories are called in a language; where a row is missing, the catalogue's own word stands
+        "category_names",
+        pa.schema(
+            [
+                must("category", pa.string()),  # a path, as items have it
+                must("language", pa.string()),  # as customers have it
+                must("name", pa.string()),
+            ]
+        ),
+        key=("category", "language"),
+    )
+)
+
 CODES = Table(  # single-use voucher codes of the shop's checkout, which owns their redemption
     "codes",
     pa.schema(

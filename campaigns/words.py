@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -216,15 +217,18 @@ def called(name: str | None, salutation: str | None, language: str) -> str:
 # --- offers ----------------------------------------------------------------------------------------------------------
 
 
-def offer_words(offer: "Offer", language: str) -> dict[str, Any]:
+def offer_words(
+    offer: "Offer", language: str, names: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> dict[str, Any]:
     """What is said of an offer to everyone alike. kicker and figure are its benefit in large type.
 
-    The summary is benefit and terms in one line: Diskon 20%, maks. Rp30.000, min. belanja Rp50.000.
+    names: language → category path → its name. A category without one in the language has its Indonesian name, or is
+    called as the catalogue calls it. The summary is benefit and terms in one line: Diskon 20%, maks. Rp30.000, min. belanja Rp50.000.
     """
     words = load_words(language)
     amounts = _amounts(offer, language)
     said = {name: phrase.format(**amounts) for name, phrase in words["benefits"][offer.benefit.kind].items()}
-    ours, scope = words["terms"], _scope(offer, words["scopes"])
+    ours, scope = words["terms"], _scope(offer, words["scopes"], {**names.get(HOME, {}), **names.get(language, {})})
     spend = ours["min_spend"].format(amount=rupiah(offer.min_spend)) if offer.min_spend else ours["none"]
     most = amounts.get("max_discount", "")
     terms = [spend, ours[f"max_{offer.benefit.kind}"].format(amount=most)] if most else [spend]
@@ -277,11 +281,12 @@ def _amounts(offer: "Offer", language: str) -> dict[str, str]:
     return said
 
 
-def _scope(offer: "Offer", words: Mapping[str, str]) -> str:
+def _scope(offer: "Offer", words: Mapping[str, str], names: Mapping[str, str]) -> str:
     scope = offer.scope
     if scope.everything:
         return words["everything"]
-    named = [tame(path.split(" > ")[-1], 60) for path in scope.categories] + [tame(brand, 60) for brand in scope.brands]
+    named = [tame(names.get(path) or path.split(" > ")[-1], 60) for path in scope.categories]
+    named = list(dict.fromkeys([*named, *(tame(brand, 60) for brand in scope.brands)]))
     if not named or len(named) > 4 or scope.items or scope.merchants:
         return words["selected"]
     return _listed(named, words["and"])

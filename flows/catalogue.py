@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from campaigns.policy import Policy, judged, keep_ramadan, load_policy
 from campaigns.spec import Campaign
+from campaigns.words import register_of
 from flows.workspace import Workspace, read_table
 
 OF_RAMADAN = ("ramadan", "lebaran")  # occasions whose campaigns show nothing unfit for Ramadan
@@ -32,3 +33,13 @@ def workspace_policy(workspace: Workspace) -> Policy:
 
 def policy_file(workspace: Workspace) -> Path:
     return workspace.root / "policy" / "id.yaml"
+
+
+def read_category_names(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """Language → category path → its name for readers; languages that messages do not speak are left out."""
+    rows = read_table(workspace, "category_names").sort_by([("language", "ascending"), ("category", "ascending")])
+    found: dict[str, dict[str, str]] = {}
+    for row in rows.to_pylist():
+        if language := register_of(row["language"]):
+            found.setdefault(language, {})[row["category"]] = row["name"]
+    return found

@@ -21,7 +21,7 @@ from flows.agreements import Waiting, held_back, waiting_offers
 from flows.announcements import workspace_moon
 from flows.approvals import MEANING, meaning
 from flows.campaign_files import find_campaign, load_campaigns
-from flows.catalogue import items_for, workspace_policy
+from flows.catalogue import items_for, read_category_names, workspace_policy
 from flows.champion import Champion, load_champion
 from flows.codes import Free, codes_left, within_codes
 from flows.controls import record_controls
@@ -249,6 +249,7 @@ def publish_run(
             send_at=occurrence.send_at,
             until=offer_ends(campaign, occurrence.send_at),
             times=sending_times(plan.audience),
+            names=read_category_names(workspace),
         )
         manifest["counts"]["messages"] = write_parquet_blocks(folder / "messages.parquet", MESSAGES.schema, blocks)
         samples = sample_messages(folder)

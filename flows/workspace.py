@@ -38,6 +38,7 @@ TABLES: dict[str, Table] = {
     contract.name: contract
     for contract in (
         recsys_tables.ITEMS,
+        campaign_tables.CATEGORY_NAMES,
         campaign_tables.CUSTOMERS,
         recsys_tables.PURCHASES,
         campaign_tables.CONSENTS,

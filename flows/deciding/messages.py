@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby, islice
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -36,16 +37,18 @@ def render_messages(
     send_at: datetime,
     until: datetime | Mapping[str, datetime],
     times: Mapping[tuple[str, str], datetime] | None = None,
+    names: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Iterator[pa.Table]:
     """Messages for the decisions of the treatment arm, in order of customer, a block of them at a time.
 
     until: when the offers end, or each of them. times: (customer, channel) → when the message may go; send_at for those
     that are not in it. A message is not sent any more once one of its offers is over. optout_url: where unsubscribe
     links lead; here they end in the message's id, which is signed when the message leaves (campaigns.optout).
+    names: language → category path → its name.
     """
     ends = until if isinstance(until, Mapping) else {"": until}
     schedule = campaign.schedule
-    content = compile_content(campaign)
+    content = compile_content(campaign, names)
     addressed = customers.filter(pc.is_in(customers["customer_id"], decisions["customer_id"].combine_chunks()))
     shown = items.filter(pc.is_in(items["item_id"], needed_items(decisions)))
     people = {row["customer_id"]: row for row in addressed.to_pylist()}
@@ -69,6 +72,7 @@ def render_messages(
             starts_at=goes_at if schedule.local else send_at,
             home=zone_of(person.get("timezone")) if schedule.local else schedule.timezone,
             unsubscribe_url=unsigned_url(optout_url, named),
+            channel=first["channel"],
         )
         return {
             "message_id": named,
