@@ -12,7 +12,7 @@ from contextlib import suppress
 import typer
 
 from flows import console, server
-from flows.commands import data, models, runs
+from flows.commands import data, models, privacy, runs
 from flows.commands.campaign import campaign_app
 from flows.workspace import RunError
 from recsys.tables import InputError
@@ -38,6 +38,8 @@ for command in (
     runs.explain,
     runs.preview,
     runs.serve,
+    privacy.optout_server,
+    privacy.optout_keys,
 ):
     app.command()(command)
 app.add_typer(campaign_app, name="campaign")

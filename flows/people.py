@@ -1,7 +1,7 @@
 """Who may be addressed by an occurrence: what a workspace knows of people, put to the campaign's audience."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,10 @@ from campaigns.predicates import columns_of, open_sandbox
 from campaigns.segments import check_columns, columns_used, needs_segments, segment_table, sources_of
 from campaigns.silence import blocked_around
 from campaigns.spec import Campaign
+from campaigns.tables import RESPONSES
 from flows.announcements import workspace_moon
 from flows.contacts import History, read_history
+from flows.refusals import refusals_before
 from flows.settings import Settings
 from flows.workspace import TABLES, Workspace, known_before, read_table, table_digest, table_files
 from recsys.lifetime import lifetime_values
@@ -56,6 +58,8 @@ def read_people(
         deciding={(campaign.id, occurrence.name) for campaign, occurrence in due},
         around=[occurrence.send_at for _, occurrence in due],
     )
+    responses = pa.concat_tables([history.responses, refusals_before(workspace, settings, as_of)])
+    history = replace(history, responses=responses.sort_by([(name, "ascending") for name in RESPONSES.key]))
     tables = {name: scan_table(workspace, name, as_of) for name in ("customers", "consents", "service_cases")}
     shared = [columns_of(limit.where) for limit in settings.night.limits if limit.where]
     columns = frozenset().union(*(columns_used(campaign) for campaign, _ in due), *shared)

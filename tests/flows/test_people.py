@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from campaigns.audience import REASONS
+from campaigns.ledger import opt_out
 from campaigns.predicates import ON_THE_DAY, PEOPLE, bind_predicate, check_predicate
 from campaigns.tables import CONTACTS, FEEDBACK, SEGMENTS
 from flows.campaign_files import check_campaigns, find_campaign
 from flows.contacts import read_history
 from flows.controls import controls_at, controls_history, record_controls
+from flows.delivering.ledgers import open_for
 from flows.people import audience_of, coming, count_audience, read_people
 from flows.settings import Settings
 from flows.workspace import folder_digest
@@ -224,3 +226,27 @@ def test_the_pages_predicates_are_accepted():
     (block,) = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
     for predicate in block.strip().splitlines():
         bind_predicate(check_predicate(predicate, PEOPLE.names), PEOPLE)
+
+
+# --- what people said through links ----------------------------------------------------------------------------------
+
+
+def test_who_said_no_in_the_ledger_has_not_consented(copied):
+    before = audience(copied)
+    first, second, third = [row["customer_id"] for row in before.people.to_pylist() if row["email"]][:3]
+    ledger = open_for(copied.workspace, copied.settings, True, copied.as_of)
+    opt_out(ledger, first, "all", "link", copied.as_of - timedelta(days=1))
+    opt_out(ledger, second, "email", "link", copied.as_of - timedelta(days=1))
+    opt_out(ledger, third, "all", "link", copied.as_of)
+    ledger.close()
+    now = audience(copied)
+    rows = {row["customer_id"]: row for row in now.people.to_pylist()}
+    assert first not in rows
+    assert second not in rows or not rows[second]["email"]
+    assert third in rows, "it was said at the instant itself, which is not yet known"
+    assert dict(now.funnel)["no consent"] > dict(before.funnel)["no consent"]
+
+
+def test_where_nothing_was_sent_no_ledger_is_made(copied):
+    audience(copied)
+    assert not (copied.workspace.root / "ledger.db").exists()

@@ -1,0 +1,117 @@
+"""What the ledger knows of single people: whose a message is, what they refused, and what came back from them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import select
+
+from campaigns.ledger.planning import inserted
+from campaigns.ledger.schema import EVENTS, MESSAGES, OPT_OUTS, SUPPRESSIONS
+from campaigns.ledger.store import Ledger, instant_of, milliseconds
+
+AT_ONCE = 900  # values in one query
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Whose a message is. at: when its state last changed, such as when it was sent."""
+
+    customer_id: str
+    channel: str
+    campaign_id: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A customer's no. channel: email, push or all. source: how it came, such as link or complaint."""
+
+    customer_id: str
+    channel: str
+    at: datetime
+    source: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What is written down of feedback, in one transaction. suppressions: (hash of an address, channel, reason, at);
+    events: (id, kind, message or None, at)."""
+
+    refusals: Sequence[Refusal] = ()
+    suppressions: Sequence[tuple[str, str, str, datetime]] = ()
+    events: Sequence[tuple[str, str, str | None, datetime]] = ()
+
+
+def recipients(ledger: Ledger, message_ids: Iterable[str]) -> dict[str, Recipient]:
+    """Message → recipient, of those that are in the ledger."""
+    names = ("message_id", "customer_id", "channel", "campaign_id", "changed_at")
+    query = select(*(MESSAGES.c[name] for name in names))
+    found: dict[str, Recipient] = {}
+    with ledger.reading() as connection:
+        for some in _portions(message_ids):
+            for row in connection.execute(query.where(MESSAGES.c.message_id.in_(some))):
+                at = instant_of(row.changed_at)
+                found[row.message_id] = Recipient(row.customer_id, row.channel, row.campaign_id, at)
+    return found
+
+
+def refusals(ledger: Ledger, customer_id: str | None = None) -> list[Refusal]:
+    """Every opt-out, or one customer's, in order."""
+    query = select(OPT_OUTS).order_by(OPT_OUTS.c.customer_id, OPT_OUTS.c.channel)
+    if customer_id is not None:
+        query = query.where(OPT_OUTS.c.customer_id == customer_id)
+    with ledger.reading() as connection:
+        return [
+            Refusal(row.customer_id, row.channel, instant_of(row.at), row.source) for row in connection.execute(query)
+        ]
+
+
+def suppressions_of(ledger: Ledger, hashes: Iterable[str]) -> list[dict[str, Any]]:
+    """address_hash, channel, reason and at of each suppression of these addresses, in order."""
+    found: list[Mapping[str, Any]] = []
+    with ledger.reading() as connection:
+        for some in _portions(hashes):
+            query = select(SUPPRESSIONS).where(SUPPRESSIONS.c.address_hash.in_(some))
+            found += connection.execute(query).mappings().all()
+    ordered = sorted(found, key=lambda row: (row["channel"], row["address_hash"]))
+    return [{**row, "at": instant_of(row["at"])} for row in ordered]
+
+
+def known_events(ledger: Ledger, event_ids: Iterable[str]) -> set[str]:
+    """Those that were taken in before."""
+    found: set[str] = set()
+    with ledger.reading() as connection:
+        for some in _portions(event_ids):
+            found.update(connection.execute(select(EVENTS.c.event_id).where(EVENTS.c.event_id.in_(some))).scalars())
+    return found
+
+
+def take_in(ledger: Ledger, taken: Taken) -> dict[str, int]:
+    """Writes it down, all or nothing; how many of each kind are new. What is known already stays as it is."""
+    said = [
+        {"customer_id": one.customer_id, "channel": one.channel, "at": milliseconds(one.at), "source": one.source}
+        for one in taken.refusals
+    ]
+    hushed = [
+        {"address_hash": one, "channel": channel, "reason": reason, "at": milliseconds(at)}
+        for one, channel, reason, at in taken.suppressions
+    ]
+    heard = [
+        {"event_id": one, "kind": kind, "message_id": message_id, "at": milliseconds(at)}
+        for one, kind, message_id, at in taken.events
+    ]
+    with ledger.writing() as connection:
+        return {
+            "refusals": inserted(connection, OPT_OUTS, said),
+            "suppressions": inserted(connection, SUPPRESSIONS, hushed),
+            "events": inserted(connection, EVENTS, heard),
+        }
+
+
+def _portions(values: Iterable[str]) -> Iterator[list[str]]:
+    coming = iter(sorted(set(values)))
+    while some := list(islice(coming, AT_ONCE)):
+        yield some
