@@ -1,6 +1,6 @@
 """The durable record of what was claimed, sent and spent, and of who said no."""
 
-from campaigns.ledger.claims import Claim, Device, Outcome, claim, mark, next_turn, recover, renew, settle
+from campaigns.ledger.claims import Claim, Device, Outcome, claim, mark, next_turn, recover, renew, sent, settle
 from campaigns.ledger.planning import (
     MILLIONTHS,
     Account,
@@ -51,6 +51,7 @@ __all__ = [
     "recover",
     "renew",
     "resume_offer",
+    "sent",
     "settle",
     "state_of",
     "suppress",

@@ -2,7 +2,8 @@
 
 claim    pending → claimed   one durable commit for a group; what is refused meanwhile is skipped, budgets are reserved
 mark     claimed → writing   just before DATA or the HTTP write; outlives a killed process
-settle   → sent, bounced …   one durable commit for a group
+sent     writing → sent      at once, so that it outlives a killed process
+settle   → bounced, pending … one durable commit for a group; whatever else is to be written down
 recover  of a sender whose lease has run out: what it had marked may have left, so it becomes `unknown` and stays so
          (or is tried again, where the campaign says `retry`); what it had not marked goes back to pending
 
@@ -49,6 +50,13 @@ DEAD = {"email": "hard bounce", "push": "dead token"}  # why nothing more is sen
 # Built once: this is done for every message.
 _OWN = and_(MESSAGES.c.message_id == bindparam("own_id"), MESSAGES.c.fence == bindparam("own_fence"))
 _MARK = update(MESSAGES).where(_OWN, MESSAGES.c.state == CLAIMED).values(state=WRITING, changed_at=bindparam("stamp"))
+_SENT = (
+    update(MESSAGES)
+    .where(_OWN, MESSAGES.c.state.in_((*HELD, UNKNOWN)))
+    .values(
+        state=SENT, reason=None, detail=bindparam("said"), provider_id=bindparam("name"), changed_at=bindparam("stamp")
+    )
+)
 _RENEW = update(MESSAGES).where(_OWN, MESSAGES.c.state.in_(HELD)).values(lease_until=bindparam("until"))
 
 
@@ -167,6 +175,17 @@ def mark(ledger: Ledger, claimed: Claim, now: datetime) -> bool:
     with ledger.marking() as connection:
         changed = connection.execute(_MARK, own).rowcount
     failpoint("mark.after")
+    return changed == 1
+
+
+def sent(ledger: Ledger, claimed: Claim, now: datetime, detail: str | None, provider_id: str | None = None) -> bool:
+    """Says that a message was taken over; outlives this process, so that after a kill only those are unknown that were
+    on the way. After a power cut it may be one of them. False if it was no longer this sender's to say."""
+    failpoint("sent.before")
+    own = {"own_id": claimed.message_id, "own_fence": claimed.fence, "stamp": milliseconds(now)}
+    with ledger.marking() as connection:
+        changed = connection.execute(_SENT, {**own, "said": detail, "name": provider_id}).rowcount
+    failpoint("sent.after")
     return changed == 1
 
 

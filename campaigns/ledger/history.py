@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, not_, select
 
 from campaigns.ledger.planning import occurrence_is
-from campaigns.ledger.schema import ACCOUNTS, BOUNCED, MESSAGES, OCCURRENCES, SENT, SPENT, TOKENS, UNKNOWN
+from campaigns.ledger.schema import ACCOUNTS, BOUNCED, EVENTS, HELD, MESSAGES, OCCURRENCES, SENT, SPENT, TOKENS, UNKNOWN
 from campaigns.ledger.store import Ledger, instant_of, milliseconds
+
+COMPLAINTS = ("complaint", "complained")  # kinds of events
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,28 @@ def contacts(ledger: Ledger, since: datetime, before: datetime, persons: Iterabl
     query = select(*(MESSAGES.c[name] for name in columns)).where(gone).order_by(MESSAGES.c.changed_at)
     with ledger.reading() as connection:
         return list(connection.execute(query).all())
+
+
+def held_elsewhere(ledger: Ledger, campaign_id: str, occurrence: str, persons: Iterable[str]) -> list[tuple[str, str]]:
+    """(person_id, channel) of messages of other occurrences that are being sent right now to some persons."""
+    query = select(MESSAGES.c.person_id, MESSAGES.c.channel).where(
+        MESSAGES.c.person_id.in_(list(persons)),
+        MESSAGES.c.state.in_(HELD),
+        not_(occurrence_is(MESSAGES, campaign_id, occurrence)),
+    )
+    with ledger.reading() as connection:
+        return [(person, channel) for person, channel in connection.execute(query)]
+
+
+def complaints(ledger: Ledger, campaign_id: str, occurrence: str) -> int:
+    """How many of an occurrence's messages were complained of, as far as feedback was taken in."""
+    query = (
+        select(func.count(EVENTS.c.message_id.distinct()))
+        .join(MESSAGES, MESSAGES.c.message_id == EVENTS.c.message_id)
+        .where(EVENTS.c.kind.in_(COMPLAINTS), occurrence_is(MESSAGES, campaign_id, occurrence))
+    )
+    with ledger.reading() as connection:
+        return connection.execute(query).scalar_one()
 
 
 def unsure(ledger: Ledger, campaign_id: str, occurrence: str) -> list[tuple[str, str]]:
