@@ -222,8 +222,8 @@ def offer_words(
 ) -> dict[str, Any]:
     """What is said of an offer to everyone alike. kicker and figure are its benefit in large type.
 
-    names: language → category path → its name. A category without one in the language has its Indonesian name, or is
-    called as the catalogue calls it. The summary is benefit and terms in one line: Diskon 20%, maks. Rp30.000, min. belanja Rp50.000.
+    names: language → category path → its name; without one in the language, the Indonesian one or the path's last part.
+    The summary is benefit and terms in one line: Diskon 20%, maks. Rp30.000, min. belanja Rp50.000.
     """
     words = load_words(language)
     amounts = _amounts(offer, language)

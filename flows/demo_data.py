@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from flows.demo_campaigns import write_campaigns
+from flows.demo_categories import category_names
 from flows.demo_people import write_people
 from flows.workspace import write_parquet, write_text
 from recsys.tables import ITEMS, InputError, conform
@@ -137,6 +138,9 @@ path = "sources/purchases.parquet"
 [sources.items]
 path = "sources/items.parquet"
 
+[sources.category_names]
+path = "sources/category_names.parquet"
+
 [sources.customers]
 path = "sources/customers.parquet"
 
@@ -173,6 +177,7 @@ def write_demo_sources(root: Path, *, seed: int) -> None:
         write_parquet(sources / "items.parquet", read_items(database))
         write_campaigns(database, folder, sources, local_time=LOCAL_TIME)
         write_people(database, sources, rupiah_per_dollar=RUPIAH_PER_DOLLAR, local_time=LOCAL_TIME, seed=seed)
+    write_parquet(sources / "category_names.parquet", category_names())
     for preset in presets():
         write_text(root / "campaigns" / preset.name, preset.read_text(encoding="utf-8"))
     write_text(root / "larisma.toml", SETTINGS)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from campaigns.message import message_context
+from campaigns.content import Content, Texts
+from campaigns.message import message_context, offer_titles
 from campaigns.rendering import Sender, check_content, compile_content, render_email, render_push
 from campaigns.spec import load_campaign
+from campaigns.words import languages, load_words
 
 TEXT = """\
 id: promo
@@ -56,6 +58,34 @@ def test_an_offer_ends_when_it_says_and_begins_in_the_readers_time() -> None:
     said = context("id", "hero", zone="Asia/Jayapura")["offer"]
     assert said["until_short"].replace("\xa0", " ") == "Sampai 12 Des 2026 03.59 WIT"
     assert said["body"] == "Mulai 00.00 WIB / 02.00 WIT"
+
+
+def test_titles_are_filled_in_for_lists_as_at_home_for_nobody_in_particular() -> None:
+    text = TEXT.replace("title: Kopi,", 'title: "{{ offer.benefit }} untuk {{ customer.called }}, {{ starts }}",')
+    content = compile_content(load_campaign(Path("promo.yaml"), text))
+    ends = {"": SENT + timedelta(days=7)}
+    titles = offer_titles(content, Sender("Toko", ""), sent_at=SENT, until=ends)
+    assert titles == {"kopi": {"id": "Potongan Rp5.000 untuk Kak, 00.00 WIB", "en": "Coffee"}}
+
+
+@pytest.mark.parametrize("purpose", ["promotion", "greeting", "service"])
+@pytest.mark.parametrize("language", languages())
+def test_why_it_came_and_how_to_stop_it_follow_purpose_and_channel(language: str, purpose: str) -> None:
+    said = {language: Texts({}, {})}
+    found = {
+        channel: message_context(
+            Content("promo", said, purpose), {"language": language}, [], {}, channel=channel,
+            sender=Sender("Toko Uji", ""), sent_at=SENT, until=SENT,
+        )
+        for channel in ("email", "push")
+    }  # fmt: skip
+    words = load_words(language)
+    for channel, context in found.items():
+        assert words["media"][channel] in context["why"]
+        assert words["media"][channel] in context["stop"]
+        assert "Toko Uji" in context["why"]
+        assert not context["prices"]
+    assert found["email"]["why"] != found["push"]["why"]
 
 
 def test_a_message_without_offers_is_a_greeting() -> None:

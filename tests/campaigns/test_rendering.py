@@ -184,6 +184,23 @@ def test_the_reason_tells_the_rhythm_of_a_repeat_or_whom_an_item_is_popular_with
     assert context_of({**SITI, "language": language}, decisions=[row])["offer"]["chosen"] == said
 
 
+def test_items_of_one_name_stand_once_in_a_mail():
+    goods = {name: {"title": title, "price": 1} for name, title in (("a", "Kopi"), ("b", " KOPI "), ("c", "Teh"))}
+    rows = [
+        decision(item_ids=["a", "b"]),
+        decision("ongkir", "grid", 1, ["b", "c", "a"]),
+        decision("poin", "grid", 2, []),
+    ]
+    context = context_of(decisions=rows, items=goods)
+    assert [[pick["title"] for pick in offer["picks"]] for offer in context["offers"]] == [["Kopi"], ["Teh"], []]
+
+
+def test_a_mail_speaks_of_prices_only_where_it_shows_one():
+    assert "Harga per 12 Desember 2017" in email_of().text
+    assert "Harga per" not in email_of(decisions=[decision(item_ids=[])]).text
+    assert "Harga per" not in email_of(items={"kopi": {"title": "Kopi"}}).text
+
+
 def test_items_that_are_not_known_are_left_out():
     context = context_of(decisions=[decision(item_ids=["gone", "teh"])])
     assert [pick["title"] for pick in context["offer"]["picks"]] == ["Teh Melati"]

@@ -179,6 +179,27 @@ def test_a_scope_is_named_with_what_it_leaves_out(scope, words):
     assert offer_words(offer({"kind": "amount_off", "amount": 5_000}, scope=scope), "id")["scope"] == words
 
 
+NAMES = {"id": {"Grocery > Kopi": "Kopi bubuk"}, "en": {"Grocery > Kopi": "Coffee", "Grocery > Teh": "Tea"}}
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("id", "Kopi bubuk dan Teh"),
+        ("en", "Coffee and Tea"),
+        ("jv", "Kopi bubuk saha Teh"),
+        ("su", "Kopi bubuk sareng Teh"),
+    ],
+)
+def test_a_category_is_called_in_the_reader_s_language_else_in_indonesian_else_as_in_the_catalogue(language, said):
+    assert offer_words(offer({"kind": "amount_off", "amount": 5_000}), language, NAMES)["scope"] == said
+
+
+def test_categories_that_are_called_alike_are_named_once():
+    names = {"id": {"Grocery > Kopi": "Minuman", "Grocery > Teh": "Minuman"}}
+    assert offer_words(offer({"kind": "amount_off", "amount": 5_000}), "id", names)["scope"] == "Minuman"
+
+
 FAMILIES = {"jv": "jv-ngoko", "su": "su-loma"}
 
 

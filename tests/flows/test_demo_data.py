@@ -16,7 +16,7 @@ from flows.settings import load_settings
 from flows.workspace import TABLES, open_workspace
 from recsys.tables import RESTRICTIONS, InputError
 
-SOURCES = ("purchases", "items", "customers", "consents", "service_cases", "past_offers", "feedback", "events")
+SOURCES = ("purchases", "items", "category_names", "customers", "consents", "service_cases", "past_offers", "feedback", "events")
 
 
 @pytest.fixture(scope="module")
