@@ -218,7 +218,8 @@ def _greet(smtp: smtplib.SMTP) -> None:
 def _spoke(smtp: smtplib.SMTP) -> bool:
     """Whether a server has said something unasked, such as that it closes a connection that is idle."""
     looking = select.poll()
-    looking.register(smtp.sock, select.POLLIN)
+    if smtp.sock is not None:
+        looking.register(smtp.sock, select.POLLIN)
     return bool(looking.poll(0))
 
 
@@ -232,7 +233,8 @@ def _say(smtp: smtplib.SMTP, *commands: str) -> None:
 def _reply(smtp: smtplib.SMTP) -> tuple[int, str]:
     """Code and words of the next reply. Raises _BrokenOff if none comes, or none that is one (RFC 5321, 4.2)."""
     said: list[str] = []
-    smtp.file = smtp.file or smtp.sock.makefile("rb")
+    if smtp.file is None and smtp.sock is not None:
+        smtp.file = smtp.sock.makefile("rb")
     for _ in range(MOST_LINES):
         try:
             line = smtp.file.readline(LONGEST_LINE)
