@@ -120,6 +120,9 @@ class Content(Wording):
 
     phases: Mapping[Slug, Wording] = {}
     """Phase → words that it has in place of these."""
+    reviewed_by: Words | None = None
+    """Who has read the campaign's texts of this language as a speaker of it; in Javanese (jv …) and Sundanese (su …)
+    `check` warns where nobody has."""
 
 
 class LastOrder(Part):

@@ -12,7 +12,7 @@ from contextlib import suppress
 import typer
 
 from flows import console, server
-from flows.commands import data, models, privacy, runs
+from flows.commands import approval, data, models, privacy, runs
 from flows.commands.campaign import campaign_app
 from flows.workspace import RunError
 from recsys.tables import InputError
@@ -37,6 +37,7 @@ for command in (
     runs.decide,
     runs.explain,
     runs.preview,
+    approval.approve,
     runs.serve,
     privacy.optout_server,
     privacy.optout_keys,

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from campaigns.words import rupiah
+from flows.approval_views import standing_words
 from flows.console import number, out, show
 
 Result = Mapping[str, Any]
@@ -239,7 +240,7 @@ def millions(rupiah_amount: int) -> str:
     return number(rupiah_amount / 1e6)
 
 
-def show_campaigns(campaigns: Sequence[Result]) -> None:
+def show_campaigns(campaigns: Sequence[Result], zone: str) -> None:
     rows = [
         [
             row["id"],
@@ -248,10 +249,11 @@ def show_campaigns(campaigns: Sequence[Result]) -> None:
             row["decide_at"] or "–",
             row["offers"],
             rupiah(row["budget"]),
+            standing_words(row["approval"], zone),
         ]
         for row in campaigns
     ]
-    show("Campaigns", ("id", "name", "sent next", "decided", "offers", "budgets together"), rows)
+    show("Campaigns", ("id", "name", "sent next", "decided", "offers", "budgets together", "approval"), rows)
 
 
 def sent_next(row: Result) -> str:

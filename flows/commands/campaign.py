@@ -16,15 +16,17 @@ campaign_app = typer.Typer(help="Campaign files: make, list, check and plan them
 
 @campaign_app.command("list")
 def campaign_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
-    """The campaigns of the workspace, when they fire next, and what they may spend."""
+    """The campaigns of the workspace, when they fire next, what they may spend, and who approved them."""
     from flows import views
     from flows.campaign_files import list_campaigns
+    from flows.review import standings
 
-    place, _ = opened(workspace)
-    result = list_campaigns(place, datetime.now(UTC))
+    place, settings = opened(workspace)
+    states = {row["campaign"]: row for row in standings(place, settings)}
+    result = [{**row, "approval": states[row["id"]]} for row in list_campaigns(place, datetime.now(UTC))]
     if as_json:
         return console.print_json(result)
-    views.show_campaigns(result)
+    views.show_campaigns(result, settings.timezone)
     console.finish("nothing was changed", [f"larisma campaign check --workspace {workspace}"])
 
 
@@ -59,16 +61,21 @@ def campaign_check(
 ) -> None:
     """Check campaign files by themselves and against the data: scopes, audience, words, and guarantees."""
     from flows import views
+    from flows.approval_views import show_warnings
     from flows.asked import check_limits
-    from flows.campaign_files import check_campaigns
+    from flows.campaign_files import check_campaigns, find_campaign
+    from flows.review import warnings
 
     place, settings = opened(workspace)
     at = instant(as_of, settings.timezone)
     result = check_campaigns(place, settings, campaign, at)
     check_limits(place, settings, campaign, at)
+    for row in result:
+        row["warnings"] = warnings(place, settings, find_campaign(place, row["campaign"]))
     if as_json:
         return console.print_json(result)
     views.show_checked(result)
+    show_warnings([line for row in result for line in row["warnings"]])
     console.finish("no faults", [f"larisma decide {result[0]['campaign']} --workspace {workspace}"])
 
 
