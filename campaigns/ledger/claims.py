@@ -24,8 +24,10 @@ from campaigns.failpoints import failpoint
 from campaigns.ledger.planning import inserted, occurrence_is, replaced
 from campaigns.ledger.schema import (
     ACCOUNTS,
+    CANCELLED,
     CLAIMED,
     EXPIRED,
+    FINISHED,
     HELD,
     MESSAGES,
     OCCURRENCES,
@@ -42,6 +44,7 @@ from campaigns.ledger.schema import (
 )
 from campaigns.ledger.store import Ledger, epoch, milliseconds
 
+LONGEST_LEASE = timedelta(hours=1)
 PAUSE = timedelta(minutes=1)  # until a message with a paused offer is looked at again
 OPTED_OUT, LATE = "opted out", "past send_before"
 DEAD = {"email": "hard bounce", "push": "dead token"}  # why nothing more is sent to an address
@@ -119,6 +122,7 @@ def claim(
     account has no room for.
     """
     stamp = milliseconds(now)
+    until = milliseconds(now + min(lease, LONGEST_LEASE))
     with ledger.writing() as connection:
         mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
         if connection.execute(select(OCCURRENCES.c.state).where(mine)).scalar() != RUNNING:
@@ -131,7 +135,10 @@ def claim(
         rows = connection.execute(query).all()
         if any(row.send_before <= stamp for row in rows):
             late = and_(here, MESSAGES.c.state == PENDING, MESSAGES.c.send_before <= stamp)
-            connection.execute(update(MESSAGES).where(late).values(state=EXPIRED, reason=LATE, changed_at=stamp))
+            # Two that wait for each other's late ones would wait for ever, so those that another holds are left to it.
+            free = select(MESSAGES.c.message_id).where(late).with_for_update(skip_locked=True)
+            expired = update(MESSAGES).where(MESSAGES.c.message_id.in_(free))
+            connection.execute(expired.values(state=EXPIRED, reason=LATE, changed_at=stamp))
             failpoint("claim.expired")
             rows = connection.execute(query).all()
         if not rows:
@@ -147,7 +154,7 @@ def claim(
             "fence": MESSAGES.c.fence + 1,
             "attempts": MESSAGES.c.attempts + 1,
             "epoch": epoch(connection),
-            "lease_until": milliseconds(now + lease),
+            "lease_until": until,
             "changed_at": stamp,
         }
         _change(connection, rows, values)
@@ -192,9 +199,9 @@ def sent(ledger: Ledger, claimed: Claim, now: datetime, detail: str | None, prov
 def renew(ledger: Ledger, claims: Sequence[Claim], now: datetime, lease: timedelta) -> None:
     """Gives more time to a slow sender that is still at work; what is no longer its own stays as it is."""
     failpoint("renew.before")
-    until = milliseconds(now + lease)
+    until = milliseconds(now + min(lease, LONGEST_LEASE))
     with ledger.marking() as connection:
-        for one in claims:
+        for one in sorted(claims, key=lambda claimed: claimed.message_id):  # as everybody who holds several
             connection.execute(_RENEW, {"own_id": one.message_id, "own_fence": one.fence, "until": until})
     failpoint("renew.after")
 
@@ -202,12 +209,16 @@ def renew(ledger: Ledger, claims: Sequence[Claim], now: datetime, lease: timedel
 def settle(ledger: Ledger, outcomes: Iterable[Outcome], now: datetime) -> int:
     """Writes down what became of messages, durably; returns how many were still this sender's to say it of.
 
-    What was not sent gives back what it had reserved.
+    What was not sent gives back what it had reserved. What is to be tried again in an occurrence that was cancelled
+    meanwhile is skipped; one that had finished, with this message unknown, goes on.
     """
     stamp = milliseconds(now)
     by_id = {outcome.message_id: outcome for outcome in outcomes}
     failpoint("settle.before")
     with ledger.writing() as connection:
+        again = [one.message_id for one in by_id.values() if one.state == PENDING]
+        over = _over(connection, again, stamp) if again else set()
+        by_id.update({one: replace(by_id[one], state=SKIPPED, reason="cancelled") for one in over})
         query = select(MESSAGES.c.message_id, MESSAGES.c.fence, MESSAGES.c.state, MESSAGES.c.uses)
         query = (
             query.add_columns(MESSAGES.c.channel)
@@ -236,20 +247,24 @@ def settle(ledger: Ledger, outcomes: Iterable[Outcome], now: datetime) -> int:
 
 
 def recover(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) -> dict[str, int]:
-    """Takes over from senders whose lease has run out: how many messages are `pending` again, how many `unknown`."""
+    """Takes over from senders whose lease has run out: how many messages are `pending` again, how many `unknown`.
+
+    A lease that ends later than any that can be given now is of a clock that was wrong, and has run out too.
+    """
     stamp = milliseconds(now)
     with ledger.writing() as connection:
+        mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
+        state = connection.execute(select(OCCURRENCES.c.state).where(mine).with_for_update()).scalar()
         held = and_(
             occurrence_is(MESSAGES, campaign_id, occurrence),
             MESSAGES.c.state.in_(HELD),
-            MESSAGES.c.lease_until <= stamp,
+            or_(MESSAGES.c.lease_until <= stamp, MESSAGES.c.lease_until > milliseconds(now + LONGEST_LEASE)),
         )
         query = select(MESSAGES).where(held).order_by(MESSAGES.c.message_id)
         rows = connection.execute(query.with_for_update()).all()
         failpoint("recover.found")
         if not rows:
             return {PENDING: 0, UNKNOWN: 0}
-        mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
         unsure = connection.execute(select(OCCURRENCES.c.unsure).where(mine)).scalar_one()
         here = epoch(connection)
         # After a power cut marks may be lost, so what was claimed then may have left as well.
@@ -258,7 +273,8 @@ def recover(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) ->
         freed: Counter[int] = Counter()
         for row in again:
             freed.update(dict(json.loads(row.uses)))
-        _change(connection, again, {"state": PENDING, "due_at": stamp, "changed_at": stamp})
+        over = {"state": SKIPPED, "reason": "cancelled"} if state == CANCELLED else {"state": PENDING, "due_at": stamp}
+        _change(connection, again, {**over, "changed_at": stamp})
         failpoint("recover.pending")
         lost = [] if unsure == "retry" else doubtful
         reason = "the sender ended between handing it over and hearing the answer"
@@ -266,7 +282,7 @@ def recover(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) ->
         failpoint("recover.unknown")
         _release(connection, freed)
         failpoint("recover.released")
-    return {PENDING: len(again), UNKNOWN: len(lost)}
+    return {PENDING: 0 if state == CANCELLED else len(again), UNKNOWN: len(lost)}
 
 
 def next_turn(ledger: Ledger, campaign_id: str, occurrence: str, channel: str) -> int | None:
@@ -332,6 +348,22 @@ def _with_room(connection: Connection, rows: Sequence[Any], stamp: int) -> list[
     for reason, without in refused.items():
         _change(connection, without, {"state": SKIPPED, "reason": reason, "changed_at": stamp})
     return kept
+
+
+def _over(connection: Connection, message_ids: Sequence[str], stamp: int) -> set[str]:
+    """Those of the messages whose occurrence was cancelled. A finished occurrence runs again, for the others' sake."""
+    ids = MESSAGES.c.message_id.in_(sorted(message_ids))
+    query = select(MESSAGES.c.message_id, MESSAGES.c.campaign_id, MESSAGES.c.occurrence).where(ids)
+    rows = connection.execute(query).all()
+    cancelled = set()
+    for campaign_id, occurrence in sorted({(row.campaign_id, row.occurrence) for row in rows}):
+        mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
+        state = connection.execute(select(OCCURRENCES.c.state).where(mine).with_for_update()).scalar_one()
+        if state == CANCELLED:
+            cancelled.add((campaign_id, occurrence))
+        if state == FINISHED:
+            connection.execute(update(OCCURRENCES).where(mine).values(state=RUNNING, changed_at=stamp))
+    return {row.message_id for row in rows if (row.campaign_id, row.occurrence) in cancelled}
 
 
 def _of_devices(connection: Connection, settled: Sequence[tuple[str, Outcome]], stamp: int) -> None:

@@ -143,7 +143,7 @@ def occurrence_is(table: Any, campaign_id: str, occurrence: str) -> Any:
 def _accounts(connection: Connection, firing: Firing, accounts: Sequence[Account]) -> dict[Key, int]:
     """(kind, name) → id. A night's account is there once, with the ceiling of who came first."""
     ids: dict[Key, int] = {}
-    for account in accounts:
+    for account in sorted(accounts, key=lambda one: (one.night, one.kind, one.name)):  # as everybody who waits for some
         campaign_id, occurrence = ("", account.night) if account.night else (firing.campaign_id, firing.occurrence)
         key = {"campaign_id": campaign_id, "occurrence": occurrence, "kind": account.kind, "name": account.name}
         inserted(connection, ACCOUNTS, [{**key, "ceiling": account.ceiling, "used": 0}])

@@ -19,6 +19,7 @@ from recsys.tables import InputError
 BUSY_SECONDS = 60
 READING = "reading"  # option of a connection that will not write
 HIDDEN: dict[str, Any] = {"hide_parameters": True}  # no customer in an error
+_STARTED = "select pg_postmaster_start_time()::text || coalesce(stats_reset::text, '') from pg_stat_bgwriter"
 # Each brings the tables from the version before to its own; the first makes them. A ledger is never taken back.
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (LEDGER.create_all,)
 
@@ -93,7 +94,8 @@ def instant_of(stored: int) -> datetime:
 def epoch(connection: Connection) -> str:
     """Changes when commits that were not yet on the disk may have been lost: with the machine, or with PostgreSQL."""
     if connection.dialect.name == "postgresql":
-        return str(connection.execute(text("select pg_postmaster_start_time()")).scalar_one())
+        # One of its processes that dies takes the latest commits of all with it; it then begins its statistics anew.
+        return connection.execute(text(_STARTED)).scalar_one()
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
