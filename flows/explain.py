@@ -1,4 +1,4 @@
-"""Why one customer got what they got, from what the run wrote down; and the very messages it made for them."""
+"""Why one customer got what they got, from what the run wrote down."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from campaigns.calendar import occurrence_instant
 from flows.campaign_files import find_campaign
 from flows.deciding.considered import BEATEN, CHOSEN
 from flows.deciding.greeting import NO_OFFER
-from flows.deciding.run import CONTROL, NOT_AGREED, NOT_ELIGIBLE, NOTHING, file_name
+from flows.deciding.run import CONTROL, NOT_AGREED, NOT_ELIGIBLE, NOTHING
 from flows.reasons import explained_items
 from flows.reporting.words import Words, load_words
 from flows.settings import Settings
-from flows.workspace import Workspace, read_json, write_text
+from flows.workspace import Workspace, read_json
 from recsys.tables import InputError
 
 TEXTS = {
@@ -164,29 +164,6 @@ def paragraph(
     else:
         said = texts["left_out"].format(customer=customer, reason=words.reason(reason).lower())
     return f"{said} {texts['window'].format(days=manifest['window_days'])}" if considered else said
-
-
-def preview_messages(workspace: Workspace, campaign_id: str, customer: str, out: Path) -> list[str]:
-    """Writes the customer's messages as the run made them: mail as .html and .txt, push as .json; returns the paths.
-
-    Raises InputError if nothing is sent to the customer.
-    """
-    run = last_run(workspace, campaign_id)
-    messages = rows_of(run / "messages.parquet", customer)
-    if not messages:
-        raise InputError(
-            f"customer {customer!r}: {campaign_id} sends them nothing; "
-            f"larisma explain {campaign_id} {customer} --workspace {workspace.root} says why"
-        )
-    wrote = []
-    for message in messages:
-        name = f"{campaign_id}-{file_name(customer)}-{message['channel']}"
-        files = {".html": message["body_html"], ".txt": message["body_text"], ".json": message["payload"]}
-        for ending, content in files.items():
-            if content:
-                write_text(out / f"{name}{ending}", content)
-                wrote.append(str(out / f"{name}{ending}"))
-    return wrote
 
 
 def rows_of(path: Path, customer: str) -> list[dict[str, Any]]:

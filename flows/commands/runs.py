@@ -1,6 +1,7 @@
 """What a campaign decided, and the schedule that decides."""
 
 import os
+import webbrowser
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -122,21 +123,37 @@ def explain(
 
 def preview(
     campaign: str,
-    customer: str,
+    customer: Annotated[str | None, typer.Argument(help="A customer's id; or --sample instead.")] = None,
     workspace: Folder = HERE,
+    sample: Annotated[
+        int | None, typer.Option("--sample", help="So many people who differ most, on one page, light and dark.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open what was written in a browser.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="A folder for the files; default: the workspace's previews/.")
     ] = None,
+    language: Language = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write one customer's mail and push exactly as the run made them."""
-    from flows.explain import preview_messages
+    """Write one customer's mail or push exactly as it would go, or those of people who differ most."""
+    from flows.preview import preview_messages, preview_samples
 
-    place, _ = opened(workspace)
-    wrote = preview_messages(place, campaign, customer, out or workspace / "previews")
+    if (customer is None) == (sample is None):
+        raise InputError("preview: expected either a customer or --sample, as --sample 20")
+    place, settings = opened(workspace)
+    folder = out or workspace / "previews"
+    if sample is None:
+        wrote = preview_messages(place, settings, campaign, str(customer), folder)
+        result: object = wrote
+    else:
+        found = preview_samples(place, settings, campaign, sample, folder, spoken(language, settings))
+        result, wrote = found, found["wrote"]
+    if show:
+        webbrowser.open(Path(wrote[0]).absolute().as_uri())
     if as_json:
-        return console.print_json(wrote)
-    console.finish(f"wrote {', '.join(wrote)}", [f"open {wrote[0]} in a browser"])
+        return console.print_json(result)
+    more = f" and {len(wrote) - 1} files beside it" if sample else ""
+    console.finish(f"wrote {wrote[0] if sample else ', '.join(wrote)}{more}", [f"open {wrote[0]} in a browser"])
 
 
 def serve(workspace: Folder = HERE) -> None:

@@ -152,12 +152,35 @@ def test_a_list_of_customers_becomes_a_file(plain, capsys, tmp_path):
     assert folder_digest(plain.workspace.root) == before
 
 
-def test_a_preview_writes_what_the_run_made(plain, capsys, tmp_path):
+def test_a_preview_writes_what_would_be_sent_and_opens_it(plain, capsys, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
     message = plain.rows("messages", channel="email")[0]
     words = ("preview", "panen", message["customer_id"], "--out", tmp_path, "--workspace", plain.workspace.root)
     assert call(capsys, *words)[0] == 0
     (page,) = tmp_path.glob("*.html")
-    assert page.read_text(encoding="utf-8") == message["body_html"]
+    link = f"/{message['message_id']}"
+    written = page.read_text(encoding="utf-8")
+    assert written != message["body_html"]  # the link is signed
+    assert written[: written.index(link)] == message["body_html"][: message["body_html"].index(link)]
+    assert opened == []
+    assert call(capsys, *words, "--open")[0] == 0
+    assert opened == [page.as_uri()]
+
+
+def test_a_preview_of_people_who_differ_most_is_one_page(plain, capsys, tmp_path):
+    words = ("preview", "panen", "--sample", "4", "--out", tmp_path, "--workspace", plain.workspace.root)
+    code, out, _ = call(capsys, *words, "--json")
+    assert code == 0
+    assert len(json.loads(out)["people"]) == 4
+    assert (tmp_path / "panen-samples.html").is_file()
+
+
+@pytest.mark.parametrize("words", [(), ("c000001", "--sample", "4")])
+def test_a_preview_is_of_one_customer_or_of_a_sample(plain, capsys, words):
+    code, _, err = call(capsys, "preview", "panen", *words, "--workspace", plain.workspace.root)
+    assert code == 2
+    assert "preview: expected either a customer or --sample, as --sample 20" in err
 
 
 # --- exit codes and arguments ----------------------------------------------------------------------------------------

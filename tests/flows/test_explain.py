@@ -1,14 +1,9 @@
-"""Of every customer of a run it is said why they got what they got, and what they are sent can be seen."""
+"""Of every customer of a run it is said why they got what they got."""
 
-import json
-from pathlib import Path
-
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from campaigns.words import rupiah
-from flows.explain import explain_decision, preview_messages
+from flows.explain import explain_decision
 from recsys.tables import InputError
 
 
@@ -169,51 +164,3 @@ def test_a_campaign_without_a_run_is_wrong_input_that_says_what_to_do(copied):
 def test_a_language_without_words_is_wrong_input(shop):
     with pytest.raises(InputError, match=r"language 'fr': expected id or en"):
         explained(shop, "c000001", "fr")
-
-
-# --- the messages themselves -----------------------------------------------------------------------------------------
-
-
-def test_a_preview_is_the_message_byte_for_byte(shop, tmp_path):
-    mail = shop.rows("messages", channel="email")[0]
-    wrote = preview_messages(shop.workspace, "panen", mail["customer_id"], tmp_path / "new" / "folder")
-    assert [path.rpartition(".")[2] for path in wrote] == ["html", "txt"]
-    folder = tmp_path / "new" / "folder"
-    name = f"panen-{mail['customer_id']}-email"
-    assert (folder / f"{name}.html").read_text(encoding="utf-8") == mail["body_html"]
-    assert (folder / f"{name}.txt").read_text(encoding="utf-8") == mail["body_text"]
-
-
-def test_a_push_is_previewed_as_its_payload(shop, tmp_path):
-    push = shop.rows("messages", channel="push")[0]
-    wrote = preview_messages(shop.workspace, "panen", push["customer_id"], tmp_path)
-    payload = tmp_path / f"panen-{push['customer_id']}-push.json"
-    assert str(payload) in wrote
-    assert json.loads(payload.read_text(encoding="utf-8")) == json.loads(push["payload"])
-
-
-def test_a_preview_of_somebody_who_is_sent_nothing_says_where_the_reason_is(shop, tmp_path):
-    ghost = first(shop, "decisions", arm="control")
-    with pytest.raises(InputError, match=rf"{ghost}': panen sends them nothing; larisma explain panen {ghost}"):
-        preview_messages(shop.workspace, "panen", ghost, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_id_with_slashes_stays_within_the_folder(copied, tmp_path):
-    """Ids are the retailer's own."""
-    for name in ("customers", "purchases", "consents", "service_cases", "silences"):
-        table = pq.read_table(copied.source(name))
-        ids = pc.replace_substring(table["customer_id"], "c0000", "../../../c/")
-        place = table.column_names.index("customer_id")
-        pq.write_table(table.set_column(place, table.field("customer_id"), ids), copied.source(name))
-    for name in ("tables", "models", "runs"):
-        (copied.workspace.root / name).rename(copied.workspace.root / f"{name}-before")
-    copied.ingest()
-    copied.train()
-    run = copied.decide()
-    customer = run.rows("messages", channel="email")[0]["customer_id"]
-    assert "/" in customer
-    assert run.manifest["counts"]["messages"] > 40
-    assert {path.parent for path in run.run.rglob("*.html")} == {run.run, run.run / "mails"}
-    wrote = preview_messages(copied.workspace, "panen", customer, tmp_path / "out")
-    assert set((tmp_path / "out").iterdir()) == {Path(path) for path in wrote}
