@@ -1,5 +1,6 @@
 """The ready campaigns: they load, speak two languages, fit the demo's shop, and make sense in rupiah."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -16,8 +17,10 @@ from campaigns.checking import check_file
 from campaigns.firing import campaign_at, greets, in_phase, offer_ends
 from campaigns.hijri import Announcement, Moon
 from campaigns.hours import next_free
+from campaigns.message import sample_contexts
 from campaigns.places import PROVINCES
 from campaigns.policy import load_policy
+from campaigns.rendering import compile_content, render_email, render_push
 from campaigns.scope import check_scopes
 from campaigns.segments import columns_used
 from campaigns.silence import blocked_around
@@ -35,6 +38,7 @@ AS_OF = {  # local, as the demo decides them
     "lebaran": datetime(2017, 6, 5),  # noqa: DTZ001
 }
 PHASES = {"harbolnas": "tengah-malam", "lebaran": "persiapan"}  # that the demo decides
+POLITE = ("gajian", "salam", "ulang-tahun", "winback")  # speak Javanese and Sundanese too
 NAMES = sorted(path.stem for path in (Path(str(files("campaigns"))) / "presets").glob("*.yaml"))
 HIDDEN = ("formula", "tobacco", "alcohol", "medicine")  # in no offer's scope
 HOUSEHOLDS = 2_469
@@ -86,10 +90,52 @@ def base_rates(shop, campaign, start):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_preset_speaks_two_languages_and_has_no_fault(name):
+def test_a_preset_speaks_at_least_two_languages_and_has_no_fault(name):
     reading, faults = check_file(Path(str(files("campaigns") / "presets" / f"{name}.yaml")), policy=load_policy())
     assert faults == []
-    assert reading.campaign.languages == ("en", "id")
+    assert reading.campaign.languages == (("en", "id", "jv", "su") if name in POLITE else ("en", "id"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_language_of_a_preset_has_all_that_the_others_have(name):
+    """A text that one language leaves to the system's words, all do; each phase's own words are in all of them."""
+    campaign = preset(name)
+    said = {
+        language: {
+            *(key for key, text in content.model_dump(exclude={"phases", "reviewed_by"}).items() if text),
+            *((phase, key) for phase, own in content.phases.items() for key, text in own.model_dump().items() if text),
+            *((o.id, *place) for o in campaign.offers for place in own_words(o.text[language].model_dump())),
+        }
+        for language, content in campaign.content.items()
+    }
+    assert [language for language in said if said[language] != said["id"]] == []
+
+
+def own_words(words, *path):
+    for key, text in words.items():
+        if isinstance(text, dict):
+            yield from own_words(text, *path, key)
+        elif text:
+            yield (*path, key)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_s_messages_are_whole_in_every_language_and_phase(name):
+    campaign = preset(name)
+    for phase in campaign.phases or ("",):
+        there = in_phase(campaign, phase)
+        content = compile_content(there)
+        for language in there.content:
+            for context in sample_contexts(content, language, SEASON):
+                if "email" in there.channels:
+                    email = render_email(content, context)
+                    assert all(email)
+                    assert len(email.html.encode()) < 100_000
+                    assert not re.search(r"\{|\}|None|Undefined| ,|,,|\.\.|\(\)", email.text.replace("…", ""))
+                if "push" in there.channels:
+                    push = render_push(content, context)
+                    assert all(push)
+                    assert len(push.payload.encode()) <= 4_096
 
 
 @pytest.mark.parametrize("name", NAMES)
