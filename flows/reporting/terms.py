@@ -128,21 +128,20 @@ def _code(offer: Offer, say: Mapping[str, Any]) -> str:
 def _sent(
     campaign: Campaign, offers: Sequence[Offer], firing: Occurrence, zone: str, language: str
 ) -> list[dict[str, Any]]:
-    """A row for each of the offers that a firing sends."""
+    """A row for each end of the offers that a firing sends."""
     plainly = in_phase(campaign, firing.phase)
     ends = offer_ends(plainly, firing.send_at)
     sent = [offer for offer in offers if offer.id in {other.id for other in plainly.offers}]
     day = format_datetime(firing.send_at, "EEEE, d MMMM y", tzinfo=ZoneInfo(campaign.schedule.zone), locale=language)
     clock = clock_words(firing.send_at, zone, zone, language)
     when = f"{day}, {campaign.schedule.time.replace(':', '.')}" if campaign.schedule.local else f"{day}, {clock}"
+    titles: dict[str, list[str]] = {}
+    for offer in sent:
+        title = offer.text.get(language, offer.text["id"]).title
+        titles.setdefault(until_words(ends[offer.id], zone, language), []).append(title)
     return [
-        {
-            "sent": when if offer is sent[0] else "",
-            "estimated": firing.estimated and offer is sent[0],
-            "offer": offer.text.get(language, offer.text["id"]).title,
-            "until": until_words(ends[offer.id], zone, language),
-        }
-        for offer in sent
+        {"sent": "" if k else when, "estimated": firing.estimated and not k, "offers": listed, "until": until}
+        for k, (until, listed) in enumerate(titles.items())
     ]
 
 
