@@ -55,12 +55,13 @@ _OWN = and_(MESSAGES.c.message_id == bindparam("own_id"), MESSAGES.c.fence == bi
 _MARK = update(MESSAGES).where(_OWN, MESSAGES.c.state == CLAIMED).values(state=WRITING, changed_at=bindparam("stamp"))
 _SENT = (
     update(MESSAGES)
-    .where(_OWN, MESSAGES.c.state.in_((*HELD, UNKNOWN)))
+    .where(_OWN, or_(*(MESSAGES.c.state == state for state in (*HELD, UNKNOWN))))
     .values(
         state=SENT, reason=None, detail=bindparam("said"), provider_id=bindparam("name"), changed_at=bindparam("stamp")
     )
 )
-_RENEW = update(MESSAGES).where(_OWN, MESSAGES.c.state.in_(HELD)).values(lease_until=bindparam("until"))
+_STILL_HELD = or_(*(MESSAGES.c.state == state for state in HELD))
+_RENEW = update(MESSAGES).where(_OWN, _STILL_HELD).values(lease_until=bindparam("until"))
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,7 @@ def mark(ledger: Ledger, claimed: Claim, now: datetime) -> bool:
     """Says that from here on the message may have left; False if it is no longer this sender's: send nothing then."""
     failpoint("mark.before")
     own = {"own_id": claimed.message_id, "own_fence": claimed.fence, "stamp": milliseconds(now)}
-    with ledger.marking() as connection:
-        changed = connection.execute(_MARK, own).rowcount
+    changed = ledger.quickly(_MARK, own)
     failpoint("mark.after")
     return changed == 1
 
@@ -190,8 +190,7 @@ def sent(ledger: Ledger, claimed: Claim, now: datetime, detail: str | None, prov
     on the way. After a power cut it may be one of them. False if it was no longer this sender's to say."""
     failpoint("sent.before")
     own = {"own_id": claimed.message_id, "own_fence": claimed.fence, "stamp": milliseconds(now)}
-    with ledger.marking() as connection:
-        changed = connection.execute(_SENT, {**own, "said": detail, "name": provider_id}).rowcount
+    changed = ledger.quickly(_SENT, {**own, "said": detail, "name": provider_id})
     failpoint("sent.after")
     return changed == 1
 
@@ -200,9 +199,8 @@ def renew(ledger: Ledger, claims: Sequence[Claim], now: datetime, lease: timedel
     """Gives more time to a slow sender that is still at work; what is no longer its own stays as it is."""
     failpoint("renew.before")
     until = milliseconds(now + min(lease, LONGEST_LEASE))
-    with ledger.marking() as connection:
-        for one in sorted(claims, key=lambda claimed: claimed.message_id):  # as everybody who holds several
-            connection.execute(_RENEW, {"own_id": one.message_id, "own_fence": one.fence, "until": until})
+    for one in claims:
+        ledger.quickly(_RENEW, {"own_id": one.message_id, "own_fence": one.fence, "until": until})
     failpoint("renew.after")
 
 

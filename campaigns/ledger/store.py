@@ -1,16 +1,18 @@
 """Where the ledger is kept: a SQLite file by default, PostgreSQL by URL; opened, and brought up to date."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Dialect, Engine, Update, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
 from campaigns.failpoints import failpoint
 from campaigns.ledger.schema import LEDGER, VERSIONS
@@ -28,12 +30,23 @@ class LedgerError(RuntimeError):
     """The ledger cannot be used as it is; nothing was sent or changed."""
 
 
+class LedgerAway(LedgerError):  # noqa: N818
+    """The ledger cannot be reached or written just now: the database is away, the disk full.
+
+    What was being written is not, or is, as a whole; every step may be taken again.
+    """
+
+
 @dataclass(frozen=True)
 class Ledger:
-    """writes: every commit is on the disk before it returns. marks: a commit outlives the process, not a power cut."""
+    """writes: every commit is on the disk before it returns. marks: a commit outlives the process, not a power cut.
+
+    turn: of the threads that write; SQLite lets one write at a time, and whom it refuses sleeps.
+    """
 
     writes: Engine
     marks: Engine
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
     @property
     def postgresql(self) -> bool:
@@ -42,7 +55,7 @@ class Ledger:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that excludes other writers of the same rows; durable once the block has ended."""
-        with self.writes.begin() as connection:
+        with _away_is_said(), self.turn, self.writes.begin() as connection:
             yield connection
             failpoint("ledger.commit")
         failpoint("ledger.committed")
@@ -50,30 +63,59 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A look at one moment; other writers go on."""
-        with self.writes.connect().execution_options(**{READING: True}) as connection:
+        with _away_is_said(), self.writes.connect().execution_options(**{READING: True}) as connection:
             yield connection
 
-    @contextmanager
-    def marking(self) -> Iterator[Connection]:
-        """A transaction that is quick to commit: it outlives this process, but not a power cut."""
-        with self.marks.begin() as connection:
-            yield connection
+    def quickly(self, statement: Update, values: Mapping[str, Any]) -> int:
+        """Changes rows in a transaction that is quick to commit: it outlives this process, but not a power cut.
+
+        Returns how many rows. This is done for each message, so it goes past what SQLAlchemy does for a statement.
+        """
+        sql, constant = _compiled(statement, self.marks.dialect)
+        driver = self.marks.dialect.loaded_dbapi
+        with _away_is_said(), self.turn:
+            connection = self.marks.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(sql, {**constant, **values})
+            except (driver.OperationalError, driver.InterfaceError) as error:
+                connection.invalidate()
+                self.marks.dispose()  # the others lead to the same server
+                raise LedgerAway(f"the ledger cannot be used now: {type(error).__name__}") from error
+            connection.close()
+            return cursor.rowcount
 
     def close(self) -> None:
         self.writes.dispose()
         self.marks.dispose()
 
 
+@contextmanager
+def _away_is_said() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise LedgerAway(f"the ledger cannot be used now: {type(error.orig).__name__}") from error
+
+
+@lru_cache
+def _compiled(statement: Update, dialect: Dialect) -> tuple[str, Mapping[str, Any]]:
+    """Its SQL with named parameters, and the values of those that it brings along."""
+    compiled = statement.compile(dialect=dialect)
+    return str(compiled), compiled.params
+
+
 def open_ledger(url: str, now: datetime) -> Ledger:
     """url: a path of a SQLite file, or postgresql://…; its tables are made, or brought to this version.
 
-    Raises LedgerError if the ledger is of a later version or cannot be reached, InputError if the URL is none.
+    Raises LedgerError if the ledger is of a later version, LedgerAway if it cannot be reached, InputError if the URL is
+    none.
     """
     ledger = _sqlite(Path(url)) if "://" not in url else _postgresql(url)
     try:
         _migrate(ledger, now)
-    except OperationalError as error:
-        raise LedgerError(f"{told(url)}: the ledger cannot be reached: {type(error.orig).__name__}") from error
+    except LedgerAway as error:
+        raise LedgerAway(f"{told(url)}: {error}") from error
     return ledger
 
 
@@ -104,7 +146,10 @@ def _sqlite(path: Path) -> Ledger:
 
     def engine(synchronous: str) -> Engine:
         made = create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "isolation_level": None}, **HIDDEN
+            f"sqlite:///{path}",
+            connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
+            paramstyle="named",
+            **HIDDEN,
         )
 
         @event.listens_for(made, "connect")
@@ -121,7 +166,7 @@ def _sqlite(path: Path) -> Ledger:
 
         return made
 
-    return Ledger(engine("full"), engine("normal"))
+    return Ledger(engine("full"), engine("normal"), RLock())
 
 
 def _postgresql(url: str) -> Ledger:
@@ -133,11 +178,11 @@ def _postgresql(url: str) -> Ledger:
         raise InputError(f"ledger: expected a path or a postgresql:// URL, got {parsed.drivername}://…")
     parsed = parsed.set(drivername="postgresql+psycopg")
 
-    def engine(synchronous: str) -> Engine:
+    def engine(synchronous: str, **more: Any) -> Engine:
         options = f"-c synchronous_commit={synchronous} -c lock_timeout={BUSY_SECONDS}s -c timezone=UTC"
-        return create_engine(parsed, connect_args={"options": options}, pool_pre_ping=True, **HIDDEN)
+        return create_engine(parsed, connect_args={"options": options}, **more, **HIDDEN)
 
-    return Ledger(engine("on"), engine("off"))
+    return Ledger(engine("on", pool_pre_ping=True), engine("off", isolation_level="AUTOCOMMIT"))
 
 
 def _migrate(ledger: Ledger, now: datetime) -> None:

@@ -533,7 +533,7 @@ def test_every_commit_of_the_ledger_is_on_the_disk_and_a_mark_need_not_be(ledger
     query = text("show synchronous_commit" if ledger.postgresql else "pragma synchronous")
     with ledger.writing() as connection:
         assert connection.execute(query).scalar() == ("on" if ledger.postgresql else 2)
-    with ledger.marking() as connection:
+    with ledger.marks.connect() as connection:
         assert connection.execute(query).scalar() == ("off" if ledger.postgresql else 1)
 
 
