@@ -171,20 +171,22 @@ def render_push(content: Content, context: Context) -> Push:
     title = fill(fields["push_title"], context)
     words = fill(fields["push_body"], context)
     if not offer:
-        return _push(content, title, words, {"url": context["shop_url"]})
+        return _push(content, context, title, words, {"url": context["shop_url"]})
     benefit = "conditions" if offer["benefit"].casefold() in f"{title} {words}".casefold() else "summary"
     parts = (offer[benefit], offer["code_words"], offer["until_short"], offer["quota"])
     terms = ". ".join(part for part in parts if part) + "."
     room = LIMITS["push_body"] - len(terms) - 1
     body = shorten(f"{shorten(words, room)} {terms}".strip() if room > 20 else terms, LIMITS["push_body"])
     code = {"code": offer["code"]} if offer["code"] else {}
-    return _push(content, title, body, {"offer": offer["id"], "url": offer["url"], **code})
+    return _push(content, context, title, body, {"offer": offer["id"], "url": offer["url"], **code})
 
 
-def _push(content: Content, title: str, body: str, data: dict[str, str]) -> Push:
+def _push(content: Content, context: Context, title: str, body: str, data: dict[str, str]) -> Push:
+    """data: for the app, to which is added why the push came and where it is stopped; the app shows them on request."""
+    stop = {"unsubscribe": context["unsubscribe_url"]} if context["unsubscribe_url"] != "#" else {}
     message = {
         "notification": {"title": title, "body": body},
-        "data": {"campaign": content.campaign, **data},
+        "data": {"campaign": content.campaign, **data, "why": context["why"], **stop},
         # sent again by mistake, it replaces the first on the device
         "android": {"collapse_key": content.campaign, "notification": {"tag": content.campaign}},
         "apns": {"headers": {"apns-collapse-id": content.campaign}},

@@ -233,7 +233,9 @@ def test_a_push_holds_title_body_and_where_it_leads_but_no_token():
     push = push_of({**SITI, "push_tokens": ["secret-token"]})
     message = json.loads(push.payload)["message"]
     assert message["notification"] == {"title": push.title, "body": push.body}
-    assert message["data"].keys() == {"campaign", "offer", "url"}
+    assert message["data"].keys() == {"campaign", "offer", "url", "why", "unsubscribe"}
+    assert message["data"]["why"].startswith("Anda menerima notifikasi ini karena Anda pelanggan Larisma Mart")
+    assert message["data"]["unsubscribe"] == "https://toko.example/stop/abc"
     assert message["android"]["collapse_key"] == "harbolnas"
     assert "token" not in push.payload
 
