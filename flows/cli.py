@@ -41,6 +41,7 @@ for command in (
     runs.serve,
     privacy.optout_server,
     privacy.optout_keys,
+    privacy.feedback,
 ):
     app.command()(command)
 app.add_typer(campaign_app, name="campaign")

@@ -235,6 +235,11 @@ def known_before(contract: Table, as_of: datetime | None) -> pc.Expression | Non
     return column.is_null() | (column < pa.scalar(as_of, recsys_tables.INSTANT))
 
 
+def files_digest(files: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over the checksums of a table's files, as its entry in the catalog has it."""
+    return hashlib.sha256("\n".join(file["sha256"] for file in files).encode()).hexdigest()
+
+
 def publish_catalog(workspace: Workspace, catalog: Mapping[str, Any], ingests: Mapping[str, Any] | None = None) -> None:
     """Makes the files that catalog and ingests name the tables and the quarantine, in one step; then removes those that
     nothing names any more. ingests: as read_ingests gives it, None = as it is."""

@@ -2,12 +2,17 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from flows import console
 from flows.commands.options import HERE, AsJson, Folder, opened
+from recsys.tables import InputError
+
+if TYPE_CHECKING:
+    from flows.returned import Kind
 
 
 def optout_server(
@@ -46,6 +51,45 @@ def optout_server(
         )
     finally:
         ledger.close()
+
+
+def feedback(
+    path: Annotated[Path, typer.Argument(help="A mail, an mbox, a maildir, a CSV of events, or a folder of these.")],
+    workspace: Folder = HERE,
+    kind: Annotated[
+        str, typer.Option(help="auto; or only: bounce (RFC 3464), complaint (ARF), csv (a list of events).")
+    ] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Take in what came back: bounces, complaints, opens, clicks, opt-outs. The same file again changes nothing."""
+    from flows.delivering.ledgers import open_for
+    from flows.feedback import take_feedback
+    from flows.keys import workspace_keys
+    from flows.returned import KINDS
+
+    place, settings = opened(workspace)
+    if kind not in KINDS:
+        raise InputError(f"--kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+    now = datetime.now(UTC)
+    keys, ledger = workspace_keys(place, settings), open_for(place, settings, True, now)
+    try:
+        with console.progress("feedback", quiet=as_json or not console.err.is_terminal):
+            result = take_feedback(place, settings, ledger, keys, path, cast("Kind", kind), now)
+    finally:
+        ledger.close()
+    if as_json:
+        return console.print_json(result)
+    console.show("New events", ("event", ""), list(result["events"].items()))
+    if result["quarantined"]:
+        console.show("Not understood", ("reason", ""), sorted(result["quarantined"].items()))
+    said = {
+        "known before": result["known"],
+        "of no message or customer of ours": result["unmatched"],
+        "addresses suppressed": result["suppressed"],
+        "opted out": result["opted_out"],
+    }
+    listed = [f"wrote {workspace / result['quarantine']}"] if result["quarantine"] else []
+    console.finish("; ".join([*listed, *(f"{console.number(count)} {what}" for what, count in said.items())]))
 
 
 def optout_keys(

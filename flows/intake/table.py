@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # see flows/ingest.py
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +21,7 @@ from flows.intake.quarantine import write_quarantine
 from flows.intake.sources import FILE, Staged, first_line, literal, quoted, stage_files, stage_query
 from flows.intake.upsert import compare_with_stored, split_repeats, write_parts, write_sorted
 from flows.settings import Settings, Source
-from flows.workspace import TABLES, Workspace
+from flows.workspace import TABLES, Workspace, files_digest
 from recsys.tables import InputError, Table
 
 FILLED = ("purchases", "items", "customers")  # files of these without a single row are a failed export
@@ -184,9 +183,8 @@ def _entry(batch: Batch, table: Table, files: list[dict[str, Any]], **more: Any)
         paths = ", ".join(literal(str(path)) for path in _paths(batch, files))
         query = f"select strftime(max({quoted(table.instant)}), '%Y-%m-%dT%H:%M:%S+00:00') from read_parquet([{paths}])"
         newest = batch.database.execute(query).fetchall()[0][0]
-    digest = hashlib.sha256("\n".join(file["sha256"] for file in files).encode()).hexdigest()
     rows = sum(file["rows"] for file in files)
-    return {"rows": rows, "sha256": digest, "newest": newest, "files": files} | more
+    return {"rows": rows, "sha256": files_digest(files), "newest": newest, "files": files} | more
 
 
 def _paths(batch: Batch, files: list[dict[str, Any]]) -> list[Path]:
