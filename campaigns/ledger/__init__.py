@@ -23,7 +23,7 @@ from campaigns.ledger.refusals import (
     suppressed,
     take_event,
 )
-from campaigns.ledger.store import Ledger, LedgerAway, LedgerError, open_ledger
+from campaigns.ledger.store import Ledger, LedgerError, open_ledger
 
 __all__ = [
     "MILLIONTHS",
@@ -32,7 +32,6 @@ __all__ = [
     "Device",
     "Firing",
     "Ledger",
-    "LedgerAway",
     "LedgerError",
     "Outcome",
     "address_hash",

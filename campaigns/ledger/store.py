@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, Update, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from campaigns.failpoints import failpoint
 from campaigns.ledger.schema import LEDGER, VERSIONS
@@ -28,13 +28,6 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (LEDGER.create_all,)
 
 class LedgerError(RuntimeError):
     """The ledger cannot be used as it is; nothing was sent or changed."""
-
-
-class LedgerAway(LedgerError):  # noqa: N818
-    """The ledger cannot be reached or written just now: the database is away, the disk full.
-
-    What was being written is not, or is, as a whole; every step may be taken again.
-    """
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ class Ledger:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that excludes other writers of the same rows; durable once the block has ended."""
-        with _away_is_said(), self.turn, self.writes.begin() as connection:
+        with self.turn, self.writes.begin() as connection:
             yield connection
             failpoint("ledger.commit")
         failpoint("ledger.committed")
@@ -63,7 +56,7 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A look at one moment; other writers go on."""
-        with _away_is_said(), self.writes.connect().execution_options(**{READING: True}) as connection:
+        with self.writes.connect().execution_options(**{READING: True}) as connection:
             yield connection
 
     def quickly(self, statement: Update, values: Mapping[str, Any]) -> int:
@@ -73,29 +66,21 @@ class Ledger:
         """
         sql, constant = _compiled(statement, self.marks.dialect)
         driver = self.marks.dialect.loaded_dbapi
-        with _away_is_said(), self.turn:
+        with self.turn:
             connection = self.marks.raw_connection()
             try:
                 cursor = connection.cursor()
                 cursor.execute(sql, {**constant, **values})
-            except (driver.OperationalError, driver.InterfaceError) as error:
+            except driver.Error as error:
                 connection.invalidate()
                 self.marks.dispose()  # the others lead to the same server
-                raise LedgerAway(f"the ledger cannot be used now: {type(error).__name__}") from error
+                raise DBAPIError.instance(sql, None, error, driver.Error, hide_parameters=True) from error
             connection.close()
             return cursor.rowcount
 
     def close(self) -> None:
         self.writes.dispose()
         self.marks.dispose()
-
-
-@contextmanager
-def _away_is_said() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        raise LedgerAway(f"the ledger cannot be used now: {type(error.orig).__name__}") from error
 
 
 @lru_cache
@@ -108,14 +93,13 @@ def _compiled(statement: Update, dialect: Dialect) -> tuple[str, Mapping[str, An
 def open_ledger(url: str, now: datetime) -> Ledger:
     """url: a path of a SQLite file, or postgresql://…; its tables are made, or brought to this version.
 
-    Raises LedgerError if the ledger is of a later version, LedgerAway if it cannot be reached, InputError if the URL is
-    none.
+    Raises LedgerError if the ledger is of a later version or cannot be reached, InputError if the URL is none.
     """
     ledger = _sqlite(Path(url)) if "://" not in url else _postgresql(url)
     try:
         _migrate(ledger, now)
-    except LedgerAway as error:
-        raise LedgerAway(f"{told(url)}: {error}") from error
+    except OperationalError as error:
+        raise LedgerError(f"{told(url)}: the ledger cannot be reached: {type(error.orig).__name__}") from error
     return ledger
 
 
