@@ -1,5 +1,6 @@
 """One customer and the offers decided for them → the plain values that a message is rendered from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from campaigns.words import (
 
 MOST_PICKS = {"hero": 6, "grid": 3, "push": 1}  # items shown within an offer
 LONGEST_URL = 1_000
+_ADDRESS = re.compile(r"""https?://[^\s"'<>\\`]*""")
 _ORDER = {"": 0, "hero": 0, "push": 0, "grid": 1}
 
 Context = dict[str, Any]  # of dict, list, str and int alone
@@ -117,9 +119,9 @@ def _grounds(shop: str, purpose: str, channel: str, language: str) -> dict[str, 
 
 def web_address(url: str | None) -> str:
     """The address if it may stand in a message (http or https, no spaces, at most 1,000 characters), else nothing."""
-    if not url or len(url) > LONGEST_URL or not url.startswith(("https://", "http://")):
+    if not url or len(url) > LONGEST_URL or not _ADDRESS.fullmatch(url):
         return ""
-    return url if url.isprintable() and not any(letter in " \"'<>\\`" for letter in url) else ""
+    return url if url.isprintable() else ""
 
 
 def _customer(row: Mapping[str, Any], language: str) -> Context:

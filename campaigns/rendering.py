@@ -151,7 +151,7 @@ def _sample_faults(campaign: Campaign) -> list[str]:
 def render_email(content: Content, context: Context) -> Email:
     """Raises CampaignError where a text fails on this context or the HTML is above 100,000 bytes; TypeError where the
     context holds anything but dict, list, str and int."""
-    _refuse_objects(context, "context")
+    _refuse_objects(context)
     fields = content.languages[context["language"]].fields
     said = {key: fill(fields[key], context) for key in ("subject", "preheader", "heading", "intro")}
     html_template, text_template = _mail_templates(context["language"])
@@ -166,7 +166,7 @@ def render_email(content: Content, context: Context) -> Email:
 
 def render_push(content: Content, context: Context) -> Push:
     """The campaign's words, cut to make room for the first offer's terms. Raises as render_email does."""
-    _refuse_objects(context, "context")
+    _refuse_objects(context)
     fields, offer = content.languages[context["language"]].fields, context["offer"]
     title = fill(fields["push_title"], context)
     words = fill(fields["push_body"], context)
@@ -201,29 +201,40 @@ def _push(content: Content, context: Context, title: str, body: str, data: dict[
 
 @cache
 def _mail_templates(language: str) -> tuple[Template, Template]:
-    """HTML and text. The MJML becomes HTML here, once; its words are those of the language."""
-    labels = {"words": load_words(language)["labels"], "gap": _GAP}
-    folder = files("campaigns") / "templates"
-    mjml, no_web_fonts = (folder / "email.mjml").read_text(encoding="utf-8"), mrml.RenderOptions(fonts={})
-    html = mrml.to_html(mjml, None, no_web_fonts).content
-    html = re.sub(r"\s*\n\s*", "\n", html)
-    text = (folder / "email.txt").read_text(encoding="utf-8")
+    html, text, shared = mail_sources(language)
     return (
-        Sandbox(html=True, limited=False).from_string(html, globals=labels),
-        Sandbox(html=False, limited=False).from_string(text, globals=labels),
+        Sandbox(html=True, limited=False).from_string(html, globals=shared),
+        Sandbox(html=False, limited=False).from_string(text, globals=shared),
     )
 
 
-def _refuse_objects(value: Any, where: str) -> None:
+def mail_sources(language: str) -> tuple[str, str, dict[str, Any]]:
+    """The jinja2 templates of HTML and text, and what they name beside the context: the words of the language.
+
+    The MJML becomes HTML here.
+    """
+    folder = files("campaigns") / "templates"
+    mjml, no_web_fonts = (folder / "email.mjml").read_text(encoding="utf-8"), mrml.RenderOptions(fonts={})
+    html = re.sub(r"\s*\n\s*", "\n", mrml.to_html(mjml, None, no_web_fonts).content)
+    text = (folder / "email.txt").read_text(encoding="utf-8")
+    return html, text, {"words": load_words(language)["labels"], "gap": _GAP}
+
+
+def _refuse_objects(context: Any) -> None:
     """Only plain values reach a template: nothing in them can be called or pass for escaped HTML."""
-    kind = type(value)
-    if kind is str or kind is int:
-        return
-    if kind is dict:
-        for key, inner in value.items():
-            _refuse_objects(inner, key)
-    elif kind is list:
-        for inner in value:
-            _refuse_objects(inner, where)
-    else:
-        raise TypeError(f"{where}: expected dict, list, str or int, got {kind.__name__}")
+    seen: set[int] = set()  # an offer stands in several places
+    waiting: list[tuple[Any, str]] = [(context, "context")]
+    while waiting:
+        whole, where = waiting.pop()
+        if id(whole) in seen:
+            continue
+        seen.add(id(whole))
+        kind = type(whole)
+        if kind is dict:
+            for name, value in whole.items():
+                if type(value) is not str and type(value) is not int:
+                    waiting.append((value, name))
+        elif kind is list:
+            waiting += [(value, where) for value in whole if type(value) is not str and type(value) is not int]
+        else:
+            raise TypeError(f"{where}: expected dict, list, str or int, got {kind.__name__}")

@@ -60,7 +60,7 @@ WORDS = """
   {language}:
     subject: "{{{{ customer.called }}}}: {{{{ offer.benefit }}}} {{{{ customer.points }}}}"
     heading: "{{{{ customer.greeting }}}}"
-    intro: "{{{{ customer.tier }}}} {{{{ customer.city }}}}{{% for o in offers %}} {{{{ o.until_short }}}}{{% endfor %}}"
+    intro: "{{{{ customer.tier }}}} {{{{ customer.city }}}}{{% for o in offers %}} {{{{ o.until }}}}{{% endfor %}}"
     push_title: "{{{{ customer.name }}}}"
     push_body: "{{{{ customer.tier }}}} {{{{ customer.city }}}}"
 """
