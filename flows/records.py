@@ -1,6 +1,7 @@
 """Histories that are only ever added to, as who approved what and when: a JSON file each, written durably.
 
-Each entry bears the hash of the one before it, so that a line changed or taken out by hand is noticed.
+Each entry bears the hash of the one before it, and the file that of the last, so that what is changed or taken out by
+hand is noticed.
 """
 
 import fcntl
@@ -25,8 +26,8 @@ def read_history(path: Path) -> list[Entry]:
     """The entries, oldest first; none if there is no file. Raises InputError for one that somebody has edited."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        entries = list(content["history"])
-        intact = all(entry["after"] == before for entry, before in zip(entries, _hashes(entries), strict=False))
+        entries = content["history"]
+        intact = [*(entry["after"] for entry in entries), content["seal"]] == ["", *map(digest, entries)]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
@@ -46,8 +47,9 @@ def add_entry(path: Path, entry: Mapping[str, Any], by: str, at: datetime) -> En
     with _alone(path.parent):
         entries = read_history(path)
         written = {**entry, "by": name, "at": at.isoformat(), "after": digest(entries[-1]) if entries else ""}
-        write_json(path, {"history": [*entries, written]})
-        _sync(path.parent)
+        write_json(path, {"history": [*entries, written], "seal": digest(written)})
+        for folder in (path.parent, path.parent.parent):  # the folder may be new
+            _sync(folder)
     return written
 
 
@@ -57,11 +59,6 @@ def checked_name(by: str) -> str:
     if not name or len(name) > LONGEST_NAME:
         raise InputError(f"--by: expected the name of who decides, of 1 to {LONGEST_NAME} characters")
     return name
-
-
-def _hashes(entries: list[Entry]) -> Iterator[str]:
-    yield ""
-    yield from (digest(entry) for entry in entries)
 
 
 @contextmanager
