@@ -15,6 +15,10 @@ class CampaignError(InputError):
     """A campaign file, or a part of one, is wrong. The message has one line for each fault."""
 
 
+class LedgerError(RuntimeError):
+    """The ledger cannot be used as it is; nothing was sent or changed."""
+
+
 CUSTOMERS = Table(
     "customers",
     pa.schema(

@@ -11,8 +11,9 @@ from contextlib import suppress
 
 import typer
 
+from campaigns.tables import LedgerError
 from flows import console, server
-from flows.commands import approval, data, models, privacy, runs
+from flows.commands import approval, data, delivery, models, privacy, runs
 from flows.commands.campaign import campaign_app
 from flows.workspace import RunError
 from recsys.tables import InputError
@@ -38,13 +39,19 @@ for command in (
     runs.explain,
     runs.preview,
     approval.approve,
+    delivery.deliver,
+    delivery.pause,
+    delivery.resume,
+    delivery.cancel,
     runs.serve,
     privacy.optout_server,
     privacy.optout_keys,
     privacy.feedback,
+    privacy.history,
 ):
     app.command()(command)
 app.add_typer(campaign_app, name="campaign")
+app.add_typer(delivery.offer_app, name="offer")
 
 
 def main() -> None:
@@ -74,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
     except InputError as error:
         console.complain(str(error))
         return 2
-    except RunError as error:
+    except (RunError, LedgerError) as error:
         console.complain(str(error))
         return 1
     return 0

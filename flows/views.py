@@ -14,6 +14,7 @@ Result = Mapping[str, Any]
 
 COUNTS = ("left_out", "accepted", "duplicate", "quarantined")
 ALWAYS = "accepted"
+STATES = ("sent", "pending", "claimed", "writing", "skipped", "bounced", "failed", "expired", "unknown")
 REDEMPTIONS = "redemptions"  # the slice that is not of held-out purchases
 
 
@@ -199,6 +200,19 @@ def show_forecast(forecast: Result) -> None:
     show("Value against budget", header, rows)
     for offer, names in forecast["as_if_agreed"].items():
         out.print(f"{offer}: {' and '.join(names)} has not agreed to its terms yet; it is forecast as if so.")
+
+
+def show_delivery(result: Result) -> None:
+    """What became of a run's messages, and why of those that were not simply sent."""
+    states = [state for state in STATES if any(state in found for found in result["channels"].values())]
+    rows = [[channel, *(found.get(state, 0) for state in states)] for channel, found in result["channels"].items()]
+    said = "sent" if result["live"] else "rehearsed, nothing was sent"
+    if rows:
+        show(f"{result['campaign']}, occurrence {result['occurrence']}: {said}", ("", *states), rows)
+    if result["reasons"]:
+        show("Why not", ("", "reason", "messages"), result["reasons"])
+    if result["unknown"]:
+        out.print(f"Nobody knows whether these arrived; they are not sent again: {', '.join(result['unknown'])}")
 
 
 def show_night(night: Result) -> None:

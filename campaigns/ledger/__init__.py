@@ -23,7 +23,8 @@ from campaigns.ledger.refusals import (
     suppressed,
     take_event,
 )
-from campaigns.ledger.store import Ledger, LedgerError, open_ledger
+from campaigns.ledger.store import Ledger, open_ledger
+from campaigns.tables import LedgerError
 
 __all__ = [
     "MILLIONTHS",

@@ -38,8 +38,9 @@ def exchange(ledger: Ledger, claimed: Claim, offers: Sequence[str], uses: Mappin
                 return False
         failpoint("exchange.room")
         for account, change in changes.items():
-            fits = or_(change <= 0, ACCOUNTS.c.ceiling.is_(None), ACCOUNTS.c.used + change <= ACCOUNTS.c.ceiling)
-            reserve = update(ACCOUNTS).where(ACCOUNTS.c.id == account, fits).values(used=ACCOUNTS.c.used + change)
+            fits = or_(ACCOUNTS.c.ceiling.is_(None), ACCOUNTS.c.used + change <= ACCOUNTS.c.ceiling)
+            room = [fits] if change > 0 else []
+            reserve = update(ACCOUNTS).where(ACCOUNTS.c.id == account, *room).values(used=ACCOUNTS.c.used + change)
             if connection.execute(reserve).rowcount != 1:
                 raise RuntimeError(f"account {account} has no room for what was to be reserved")
             failpoint("exchange.account")

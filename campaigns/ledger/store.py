@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from campaigns.failpoints import failpoint
 from campaigns.ledger.schema import LEDGER, VERSIONS
+from campaigns.tables import LedgerError
 from recsys.tables import InputError
 
 BUSY_SECONDS = 60
@@ -24,10 +25,6 @@ HIDDEN: dict[str, Any] = {"hide_parameters": True}  # no customer in an error
 _STARTED = "select pg_postmaster_start_time()::text || coalesce(stats_reset::text, '') from pg_stat_bgwriter"
 # Each brings the tables from the version before to its own; the first makes them. A ledger is never taken back.
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (LEDGER.create_all,)
-
-
-class LedgerError(RuntimeError):
-    """The ledger cannot be used as it is; nothing was sent or changed."""
 
 
 @dataclass(frozen=True)
