@@ -30,6 +30,7 @@ from recsys.tables import InputError
 
 STRONGEST = 1024.0  # what meeting a minimum by one may be worth, in margins
 BLOCK = 100_000  # pairs; below this a thread costs more than it saves
+SHARES = 4  # of the work, for each thread
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ class Prepared:
         return upper
 
     def blocks(self) -> list[tuple[int, int]]:
-        """Ranges of people with about equally many pairs, one for each thread."""
-        parts = max(1, min(self.threads, self.candidates.pairs // BLOCK))
+        """Ranges of people with about equally many pairs, a few for each thread: one that is held up holds up less."""
+        parts = max(1, min(SHARES * self.threads if self.threads > 1 else 1, self.candidates.pairs // BLOCK))
         pairs = self.candidates.indptr[self.people[0]]
         cuts = np.searchsorted(pairs, np.linspace(0, self.candidates.pairs, parts + 1)[1:-1])
         return list(pairwise([0, *(int(cut) for cut in cuts), len(pairs) - 1]))
@@ -146,7 +147,7 @@ class Prepared:
         blocks = self.blocks()
         if len(blocks) == 1:
             return [work(*blocks[0])]
-        with ThreadPoolExecutor(len(blocks)) as pool:
+        with ThreadPoolExecutor(min(self.threads, len(blocks))) as pool:
             return list(pool.map(lambda block: work(*block), blocks))
 
 

@@ -6,8 +6,9 @@ indifferent who miss the last vouchers. Then what is left is given away at its o
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from campaigns.allocation.prepared import Prepared
 from campaigns.allocation.problem import SENT, Candidates, Chosen, Floats, Ints, Limits, MinimumsError, Prices, Used
 from campaigns.allocation.programme import Programme, largest_share
 from campaigns.allocation.small import MOST_NODES, NODES, Exact, best_decisions, narrowed
-from campaigns.value import funder_costs, pair_value, purchase_probability
 
 UNLIMITED = np.int64(2**61)  # what is left of a limit that there is not
 SMALL = 2_000_000  # pairs; up to here there is time to try several orders, and each customer again
@@ -26,6 +26,7 @@ ROUNDS, FEW_ROUNDS = 20, 3
 STRENGTHS = 4.0, 64.0, 1024.0  # what is paid for minimums, in typical prices
 LADDER, SHORT_LADDER = (1 - 1e-9, 0.999, 0.99, 0.97, 0.9, 0.75, 0.5, 0.0), (0.99, 0.9, 0.0)
 NEARLY = 1e-9
+AT_ONCE = 100_000  # decisions as Python's numbers
 LEAST_STRENGTH, MOST_STRENGTH = 0.01, 1e5
 
 
@@ -69,6 +70,20 @@ class Counters:
         most = further[self.problem.further.sign > 0]
         return any(bool((left < 0).any()) for left in (*above, most, patience))
 
+    def hopeful(self, order: Ints, prices: Prices) -> Ints:
+        """Those of an order whom walk might give something at the prices. It goes by rows and on all threads, where a
+        walk goes from one place to another on one, so it is worth its while where most get nothing."""
+        problem, found = self.problem, np.empty(self.problem.candidates.customers, np.bool_)
+        terms, rules = problem.terms(prices), problem.rules(prices)
+        upper, (first, _) = problem.upper(terms), problem.people
+
+        def look(low: int, high: int) -> None:
+            ends, own = (first[low], first[high]), (problem.longest, problem.row, terms, upper, rules)
+            kernels.could_get(*ends, *own, problem.counting, self.left, self.made, found)
+
+        problem.each_block(look)
+        return order[found[order]]
+
     def run(self, kernel: Callable[..., int], order: Ints, prices: Prices, *more: Ints) -> int:
         problem = self.problem
         terms, rules = problem.terms(prices), problem.rules(prices)
@@ -98,34 +113,46 @@ def _whole(limit: Floats, unit: float = 1.0) -> Ints:
 
 def recover(
     problem: Prepared, prices: Prices, seed: int, exact: Exact | None = None, bound: float = math.inf
-) -> Chosen:
-    """Decisions near the best at these prices, within all limits; where there is time, the best of several orders.
+) -> tuple[Chosen, float]:
+    """Decisions near the best at these prices, within all limits, and their worth; where there is time, the best of
+    several orders.
 
     exact: the problem written out, where it is small: whole decisions are then searched for, unless the bound is
     reached without. Raises MinimumsError where nothing meets the minimums.
     """
-    best, regret, _ = alone_best(problem, prices)
-    keys, small = problem.candidates.keys, problem.candidates.pairs <= SMALL
-    orders = [in_order(-regret, keys, seed)]
-    if small:
-        orders += [in_order(-best, keys, seed), *(in_order(0 * best, keys, seed + k) for k in range(SHUFFLES))]
-    tries = [_served(problem, order, best, prices, seed, exchanged=small) for order in orders]
-    if problem.asked:
-        tries += [_obliged(problem, prices, seed, strength) for strength in STRENGTHS]
-    met = [decisions(problem, counters.made) for counters in tries if not counters.lacking().any()]
-    chosen = max(met, key=lambda each: worth(each, problem.limits, problem.candidates), default=None)
-    reached = -math.inf if chosen is None else worth(chosen, problem.limits, problem.candidates)
+    chosen: Chosen | None = None
+    reached = -math.inf
+    for counters in _tries(problem, prices, seed):
+        if not counters.lacking().any():
+            found = decisions(problem, counters.made)
+            amount = worth(found, problem.limits, problem.candidates)
+            if chosen is None or amount > reached:
+                chosen, reached = found, amount
     if exact is not None and reached < bound - NEARLY * abs(bound):
         programme = narrowed(problem, exact, np.zeros(0, np.int64) if chosen is None else chosen.pair)
         searched, proven = _searched(problem, programme, MOST_NODES if chosen is None else NODES)
         gained = -math.inf if searched is None else worth(searched, problem.limits, problem.candidates)
         if searched is not None and gained > reached + NEARLY * abs(reached):
-            chosen = searched
+            chosen, reached = searched, gained
         if chosen is None and proven and programme is exact.programme:
             raise _refused(exact.programme)
     if chosen is None:
-        raise _unmet(problem, min(tries, key=lambda counters: float(counters.lacking().max())))
-    return chosen
+        raise _unmet(problem, min(_tries(problem, prices, seed), key=lambda tried: float(tried.lacking().max())))
+    return chosen, reached
+
+
+def _tries(problem: Prepared, prices: Prices, seed: int) -> Iterator[Counters]:
+    """Decisions by one order after the other, by several where the problem is small."""
+    best, regret = alone_best(problem, prices)[:2]
+    keys, small = problem.candidates.keys, problem.candidates.pairs <= SMALL
+    orders = [in_order(-regret, keys, seed)]
+    if small:
+        orders += [in_order(-best, keys, seed), *(in_order(0 * best, keys, seed + k) for k in range(SHUFFLES))]
+    for order in orders:
+        yield _served(problem, order, best, prices, seed, exchanged=small)
+    if problem.asked:
+        for strength in STRENGTHS:
+            yield _obliged(problem, prices, seed, strength)
 
 
 def _searched(problem: Prepared, programme: Programme | None, nodes: int) -> tuple[Chosen | None, bool]:
@@ -155,7 +182,8 @@ def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: 
     counters.run(kernels.walk, order[best[order] > 0], prices)
     _meet(counters, prices, best, seed)
     for share in LADDER if exchanged else SHORT_LADDER:  # those who nearly were worth it at the prices go first
-        counters.run(kernels.walk, order, lowered(prices, share))
+        nearer = lowered(prices, share)
+        counters.run(kernels.walk, counters.hopeful(order, nearer), nearer)
     again = order if exchanged or problem.asked else order[(best[order] > 0) & (counters.made[0][order] < 0)]
     for _ in range(ROUNDS if exchanged else FEW_ROUNDS):
         if not counters.run(kernels.exchange, again, free, np.zeros(0, np.int64)):
@@ -166,7 +194,7 @@ def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: 
 def _obliged(problem: Prepared, prices: Prices, seed: int, strength: float) -> Counters:
     """The minimums first: at prices that make whatever serves them worth most, those who serve them best go first."""
     boosted = _stronger(problem, prices, strength)
-    best, _, _ = alone_best(problem, boosted)
+    best = alone_best(problem, boosted)[0]
     order = in_order(-best, problem.candidates.keys, seed)
     return _served(problem, order, best, boosted, seed, exchanged=problem.candidates.pairs <= SMALL)
 
@@ -237,20 +265,15 @@ def decisions(problem: Prepared, made: Made) -> Chosen:
 
     Positions go by what an offer is worth, then by priority, then by offer.
     """
-    candidates, offers = problem.candidates, problem.offers
-    channel, chosen = made
-    row, at = np.nonzero((chosen >= 0) & (channel[:, None] >= 0))
-    pair = chosen[row, at]
-    offer, on = candidates.offer[pair].astype(np.int64), channel[row].astype(np.int64)
-    p0 = candidates.p0[pair].astype(np.float64)
-    p1 = purchase_probability(p0, offers.uplift[offer], problem.limits.response[on])
-    value = pair_value(p0, p1, offers.margin[offer], offers.benefit[offer], offers.retailer_share[offer])
-    order = np.lexsort((problem.rank[offer], -value, row))
-    row, on, offer, pair = row[order], on[order], offer[order], pair[order]
-    p1, value = p1[order], value[order]
-    first = np.searchsorted(row, row)
-    costs = funder_costs(p1, offers.benefit[offer], offers.shares[offer])
-    return Chosen(row, on, np.arange(len(row)) - first + 1, offer, pair, p1, value, costs)
+    offers, (channel, chosen) = problem.offers, made
+    size = int(((chosen >= 0) & (channel[:, None] >= 0)).sum())
+    money = offers.margin, offers.benefit * offers.retailer_share, offers.benefit[:, None] * offers.shares
+    table, p1, value = np.empty((5, size), np.int64), np.empty(size), np.empty(size)
+    costs = np.empty((size, offers.shares.shape[1]), np.int64)
+    amounts = (np.ascontiguousarray(amount, np.float64) for amount in money)
+    kernels.list_made(problem.row, problem.growth, tuple(amounts), problem.rank, made, table, p1, value, costs)
+    customer, on, position, offer, pair = table
+    return Chosen(customer, on, position, offer, pair, p1, value, costs)
 
 
 def used(problem: Prepared, chosen: Chosen) -> Used:
@@ -267,6 +290,8 @@ def used(problem: Prepared, chosen: Chosen) -> Used:
 def _used_of_groups(problem: Prepared, chosen: Chosen) -> Floats:
     """What decisions use of each group limit: rounded up where it limits from above, down for a minimum."""
     further, unit = problem.further, problem.redemption_unit
+    if len(further.unit) == 0:
+        return np.zeros(0)
     segment = problem.segment[chosen.customer]
     first, end = further.start[segment, chosen.offer], further.start[segment, chosen.offer + 1]
     decision = np.repeat(np.arange(len(chosen)), end - first)
@@ -282,8 +307,11 @@ def worth(chosen: Chosen, limits: Limits, candidates: Candidates | None = None) 
     """Decisions in rupiah, with the cost of their messages taken off; candidates: whose own costs count too."""
     first = chosen.position == 1
     messages = np.bincount(chosen.channel[first], minlength=len(limits.capacity))
-    own = candidates.costs(chosen.customer[first], chosen.channel[first]).tolist() if candidates else []
-    return math.fsum([*chosen.value.tolist(), *(-limits.message_cost * messages).tolist(), *(-cost for cost in own)])
+    own: list[float] = []
+    if candidates is not None and candidates.message_cost is not None:
+        own = candidates.message_cost[chosen.customer[first], chosen.channel[first]].tolist()
+    value = chain.from_iterable(chosen.value[low : low + AT_ONCE].tolist() for low in range(0, len(chosen), AT_ONCE))
+    return math.fsum(chain(value, (-limits.message_cost * messages).tolist(), (-cost for cost in own)))
 
 
 def no_prices(problem: Prepared) -> Prices:

@@ -33,7 +33,8 @@ from campaigns.allocation.small import exactly
 PASSES = 600
 POLISH = 100  # passes, from prices that are nearly right
 WIDE = 1e-3  # a gap beyond this is looked at again
-POLISH_STEPS, WARM_STEPS = (0.03,), (0.001,)
+POLISH_STEPS = (0.03,)
+WARM_STEP = 2.5e-5  # for each pass: the fewer there are, the nearer to the old prices they are best spent
 LEAST_SAMPLE, MOST_SAMPLE = 20_000, 100_000  # customers whose prices are looked for first, where there are many more
 
 
@@ -72,16 +73,14 @@ def solve(
     if bound is None or not certain:
         searched = _searched(problem, seed, passes, warm)
         bound = searched if bound is None or searched.bound < bound.bound else bound
-    chosen = recover(problem, problem.prices(bound.vector), seed, exact, bound.bound)
-    amount = worth(chosen, limits, candidates)
+    chosen, amount = recover(problem, problem.prices(bound.vector), seed, exact, bound.bound)
     if not certain and bound.bound - amount > WIDE * abs(bound.bound):
         sharper = sharpened(problem, bound, min(passes or ROUNDS, ROUNDS))
         if sharper.bound < bound.bound:
             bound = sharper
             with suppress(MinimumsError):  # what was found before meets them
                 again = recover(problem, problem.prices(sharper.vector), seed, exact, sharper.bound)
-                chosen = max(chosen, again, key=lambda each: worth(each, limits, candidates))
-                amount = worth(chosen, limits, candidates)
+                chosen, amount = max((chosen, amount), again, key=lambda each: each[1])
     use = used(problem, chosen)
     certificate = Certificate(
         bound=bound.bound,
@@ -124,7 +123,8 @@ def at_prices(
 
 def _searched(problem: Prepared, seed: int, passes: int | None, warm: Prices | None) -> Bound:
     if warm is not None:
-        return search(problem, passes or POLISH, problem.vector(warm), WARM_STEPS)
+        most = passes or POLISH
+        return search(problem, most, problem.vector(warm), (WARM_STEP * most,))
     first = problem.people[0]
     people = len(first) - 1
     size = min(max(people // 10, LEAST_SAMPLE), MOST_SAMPLE)

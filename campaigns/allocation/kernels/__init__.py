@@ -16,8 +16,21 @@ messages of each person), `made` (channel, chosen): see Prepared.
 """
 
 from campaigns.allocation.kernels.counting import take_all
+from campaigns.allocation.kernels.listing import list_made
 from campaigns.allocation.kernels.passes import choose_block, dual_block, survey
-from campaigns.allocation.kernels.serving import exchange, walk
+from campaigns.allocation.kernels.serving import could_get, exchange, walk
 from campaigns.allocation.kernels.worth import HEAD, most_worth, terms_at
 
-__all__ = ["HEAD", "choose_block", "dual_block", "exchange", "most_worth", "survey", "take_all", "terms_at", "walk"]
+__all__ = [
+    "HEAD",
+    "choose_block",
+    "could_get",
+    "dual_block",
+    "exchange",
+    "list_made",
+    "most_worth",
+    "survey",
+    "take_all",
+    "terms_at",
+    "walk",
+]

@@ -136,7 +136,7 @@ def best_message(i, row, terms, upper, rules, near, worths, spots, drawn):
 
 
 @compiled
-def best_of_many(i, row, terms, upper, rules, near, worths, bounds, drawn):
+def best_of_many(i, row, terms, upper, rules, near, worths, bounds, few, drawn):
     """As best_message, but at most FEW positions, no groups, no fallback, no regret: (channel, count, worth).
 
     Upper bounds come first: most messages are seen not to be worth sending, and most pairs not to be among the best,
@@ -173,11 +173,12 @@ def best_of_many(i, row, terms, upper, rules, near, worths, bounds, drawn):
             continue
         growth, count, least = growth_at(terms, channels, c), 0, np.float32(NEARLY * last)
         while True:
-            count = 0
-            for t in range(nearby):
-                if bounds[t] < least:
-                    continue
-                e = np.uint64(near[t])
+            count, some = 0, 0
+            for t in range(nearby):  # no branches here either
+                few[some] = near[t]
+                some += bounds[t] >= least
+            for t in range(some):
+                e = np.uint64(few[t])
                 j, chance = np.uint64(offer[e]), np.float64(p0[e])
                 p1 = raised(chance, terms[s, j, growth])
                 worth = worth_of(s, j, chance, p1, terms)

@@ -31,7 +31,7 @@ def dual_block(low, high, widest, longest, people, row, terms, upper, rules, uni
         for r in range(rows):
             i = first[u] + r
             if simple:
-                c, count, total = best_of_many(i, row, terms, upper, rules, near, worths, bounds, drawn)
+                c, count, total = best_of_many(i, row, terms, upper, rules, near, worths, bounds, spots, drawn)
             else:
                 c, count, total, _ = best_message(i, row, terms, upper, rules, near, worths, spots, drawn)
             totals[r], on[r], counts[r] = total if c >= 0 else 0.0, c, count

@@ -31,10 +31,12 @@ def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots
             return 0.0
         while fixed < positions[start] and chosen[i, fixed] >= 0:
             fixed += 1
+        if fixed == positions[start]:
+            return 0.0
     best_total, best_channel, best_count = 0.0, -1, 0
     nearby = within_reach(s, indptr[i], indptr[i + 1], offer, p0, upper[0], near)
     for c in range(start, stop):
-        if fixed == positions[c] or (fixed == 0 and (not allowed[i, c] or capacity[c] < 1)):
+        if fixed == 0 and (not allowed[i, c] or capacity[c] < 1):
             continue
         growth = growth_at(terms, channels, c)
         remaining = worth_having(s, c, nearby, near, offer, p0, terms, channels, worths, spots)
@@ -82,6 +84,35 @@ def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots
             chosen[i, fixed + t] = drawn[best_channel, t]
         take_message(i, 1, row, terms, counting, left, made)
     return best_total
+
+
+@compiled
+def could_get(low, high, longest, row, terms, upper, rules, counting, left, made, hopeful):
+    """Says of the customers low … high whether serve might give them anything: never no where it would.
+
+    One pair that is worth something and that what is left allows stands for all positions of a message.
+    """
+    indptr, offer, p0, allowed, segment, person, extra = row
+    toll, positions, _, _, _, _ = rules
+    _, _, capacity, _, patience = left
+    channel, chosen = made
+    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
+    for i in range(low, high):
+        s, hopeful[i] = np.uint64(segment[i]), False
+        kept = channel[i] >= 0
+        if chosen[i, positions[channel[i]] - 1] >= 0 if kept else patience[person[i]] < 1:
+            continue
+        nearby = within_reach(s, indptr[i], indptr[i + 1], offer, p0, upper[0], near)
+        for c in range(len(toll)):
+            if c != channel[i] if kept else (not allowed[i, c] or capacity[c] < 1):
+                continue
+            growth = growth_at(terms, len(toll), c)
+            least = 0.0 if kept else toll_of(i, c, toll, extra) / positions[c]
+            for t in range(worth_having(s, c, nearby, near, offer, p0, terms, len(toll), worths, spots)):
+                j = np.intp(offer[spots[t]])
+                if worths[t] > least * (1.0 - 1e-9) and not hopeful[i]:
+                    p1 = raised(np.float64(p0[spots[t]]), terms[s, j, growth])
+                    hopeful[i] = left_for(s, j, p1, terms, counting, left)
 
 
 @compiled
