@@ -49,8 +49,8 @@ def test_a_push_is_previewed_as_its_payload(copied, tmp_path):
 def test_a_preview_of_somebody_who_is_sent_nothing_says_where_the_reason_is(copied, tmp_path):
     ghost = copied.rows("decisions", arm="control")[0]["customer_id"]
     with pytest.raises(InputError, match=rf"{ghost}': panen sends them nothing; larisma explain panen {ghost}"):
-        preview_messages(copied.workspace, copied.settings, "panen", ghost, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        preview_messages(copied.workspace, copied.settings, "panen", ghost, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_id_with_slashes_stays_within_the_folder(copied, tmp_path):
@@ -90,7 +90,7 @@ class Frames(HTMLParser):
 
 @pytest.mark.parametrize("language", ["id", "en"])
 def test_samples_are_shown_on_one_page_in_the_light_and_in_the_dark(copied, tmp_path, language):
-    found = preview_samples(copied.workspace, copied.settings, "panen", 8, tmp_path, language)
+    found = preview_samples(copied.workspace, copied.settings, "panen", 8, tmp_path / "out", language)
     page = Path(found["wrote"][0]).read_text(encoding="utf-8")
     frames, people = Frames(page), [person["customer_id"] for person in found["people"]]
     assert len(set(people)) == 8
@@ -100,7 +100,7 @@ def test_samples_are_shown_on_one_page_in_the_light_and_in_the_dark(copied, tmp_
     ]
     assert all(frame["sandbox"] == "" for frame in frames.mails)
     assert "script" not in frames.tags
-    assert {path.name for path in tmp_path.iterdir()} == {Path(path).name for path in found["wrote"]}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {Path(path).name for path in found["wrote"]}
 
 
 def test_a_sample_s_page_is_the_same_each_time(copied, tmp_path):
