@@ -9,7 +9,8 @@ import smtplib
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal
+from socket import socket
+from typing import Any, Literal, cast
 
 from campaigns.channels.mail import is_address
 from campaigns.channels.parcel import Answer, Leaving, Parcel
@@ -217,9 +218,8 @@ def _greet(smtp: smtplib.SMTP) -> None:
 
 def _spoke(smtp: smtplib.SMTP) -> bool:
     """Whether a server has said something unasked, such as that it closes a connection that is idle."""
-    looking = select.poll()
-    if smtp.sock is not None:
-        looking.register(smtp.sock, select.POLLIN)
+    looking, connection = select.poll(), cast(socket, smtp.sock)
+    looking.register(connection, select.POLLIN)
     return bool(looking.poll(0))
 
 
@@ -233,11 +233,11 @@ def _say(smtp: smtplib.SMTP, *commands: str) -> None:
 def _reply(smtp: smtplib.SMTP) -> tuple[int, str]:
     """Code and words of the next reply. Raises _BrokenOff if none comes, or none that is one (RFC 5321, 4.2)."""
     said: list[str] = []
-    if smtp.file is None and smtp.sock is not None:
-        smtp.file = smtp.sock.makefile("rb")
+    replies: Any = smtp.file or cast(socket, smtp.sock).makefile("rb")
+    smtp.file = replies
     for _ in range(MOST_LINES):
         try:
-            line = smtp.file.readline(LONGEST_LINE)
+            line = replies.readline(LONGEST_LINE)
         except OSError as error:
             raise _BrokenOff(_said(error)) from error
         if not line:

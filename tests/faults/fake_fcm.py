@@ -80,19 +80,18 @@ class FakeFcm:
         self.connections = self.tokens_given = 0
         self._visits: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self.open: set[int] = set()
+        self.idle = threading.Condition(self._lock)
         self._log = None if log is None else os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._http.daemon_threads = True
-        self._http.fcm = self  # type: ignore[attr-defined]
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self._http = _Server(self)
+        self.port = int(self._http.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopped.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -123,6 +122,28 @@ class FakeFcm:
         return Reply(body={"access_token": f"{self.bearer}", "expires_in": 3600, "token_type": "Bearer"})
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, fcm: FakeFcm) -> None:
+        self.fcm = fcm
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.fcm.idle:
+            self.fcm.connections += 1
+            self.fcm.open.add(id(request))
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self.fcm.idle:
+            self.fcm.open.discard(id(request))
+            self.fcm.idle.notify_all()
+
+    def handle_error(self, request: Any, client_address: Any) -> None: ...
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
@@ -130,12 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def fcm(self) -> FakeFcm:
-        return self.server.fcm  # type: ignore[attr-defined]
-
-    def setup(self) -> None:
-        super().setup()
-        with self.fcm._lock:
-            self.fcm.connections += 1
+        assert isinstance(self.server, _Server)
+        return self.server.fcm
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

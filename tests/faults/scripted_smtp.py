@@ -67,7 +67,8 @@ class ScriptedSmtp:
         self.port: int = self._listening.getsockname()[1]
         self._log = None if log is None else os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._stopped = threading.Event()
-        self._open: set[socket.socket] = set()
+        self.open: set[socket.socket] = set()
+        self.idle = threading.Condition(self._lock)
         self.keep_mails = log is None
 
     def __enter__(self) -> Self:
@@ -80,7 +81,7 @@ class ScriptedSmtp:
             self._listening.shutdown(socket.SHUT_RDWR)  # ends the thread that accepts
         self._listening.close()
         with self._lock:
-            for one in self._open:
+            for one in self.open:
                 with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
@@ -108,7 +109,7 @@ class ScriptedSmtp:
             connection.settimeout(LONGEST_WAIT)
             with self._lock:
                 self.connections += 1
-                self._open.add(connection)
+                self.open.add(connection)
                 number = self.connections
             threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
 
@@ -116,8 +117,9 @@ class ScriptedSmtp:
         talk = _Talk(self, connection, number)
         with suppress(OSError, ValueError, _Gone):
             talk.run()
-        with self._lock:
-            self._open.discard(talk.socket)
+        with self.idle:
+            self.open.discard(talk.socket)
+            self.idle.notify_all()
         with suppress(OSError):
             talk.socket.close()
 
@@ -186,12 +188,12 @@ class _Talk:
 
     def encrypt(self) -> None:
         assert self.server.tls is not None
-        with self.server._lock:
-            self.server._open.discard(self.socket)
+        with self.server.idle:
+            self.server.open.discard(self.socket)
         self.socket = self.server.tls.wrap_socket(self.socket, server_side=True)
         self.file = self.socket.makefile("rb")
-        with self.server._lock:
-            self.server._open.add(self.socket)
+        with self.server.idle:
+            self.server.open.add(self.socket)
 
     def auth(self, said: str) -> None:
         _, name, secret = b64decode(said.removeprefix("PLAIN").strip() or self.asked()).split(b"\0")

@@ -176,7 +176,7 @@ def test_a_connection_that_the_server_ended_meanwhile_costs_no_try() -> None:
     with ScriptedSmtp() as server:
         channel = Email(local(server))
         channel.send(parcel(1), ALWAYS)
-        (idle,) = server._open
+        (idle,) = server.open
         idle.sendall(b"421 idle for too long\r\n")
         idle.close()
         answer = channel.send(parcel(2), ALWAYS)

@@ -1,0 +1,55 @@
+"""A sender that is killed anywhere, at any time, loses nothing, doubles nothing, and hides nothing."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from amounts import FULL, many
+from conftest import Ledgers
+from kills import Bench, Kill, known_points, names_in_source, plans, trial, unhit
+from serving import serve
+
+PARTS = 4
+
+
+def fresh(kills: list[Kill]) -> str:
+    return "new" if kills[0].name == "ledger.migrated" else "t"
+
+
+@pytest.mark.parametrize("part", range(PARTS) if FULL else [0])
+@pytest.mark.parametrize(("channel", "turn"), [("email", 0), ("push", 1)])
+def test_a_sender_that_is_killed_at_any_failpoint_leaves_nothing_lost_doubled_or_unlisted(
+    channel: str, turn: int, part: int, ledgers: Ledgers, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    """In the sample each kind of ledger and channel has a quarter of the failpoints."""
+    turn += 2 * ("postgresql" in ledgers("which"))
+    with serve("smtp" if channel == "email" else "fcm", tmp_path / "log") as server:
+        bench = Bench(channel, server, ledgers, tmp_path)
+        points = known_points(bench)
+        found: Counter[str] = Counter()
+        wrong: list[str] = []
+        for number, (seed, kills) in enumerate(plans(points, many(1, 48), part if FULL else turn, PARTS)):
+            facts, killed = trial(bench, f"{fresh(kills)}-{part}-{number}", kills)
+            wrong += [f"{kills} seed {seed}: {fault}" for fault in facts.faults]
+            found += Counter({"lost": facts.lost, "duplicated": facts.duplicates, "unknown and listed": facts.unknown})
+            found += Counter({"kills": killed, "rupiah of drift": facts.drift})
+    for name in ("kills", "lost", "duplicated", "rupiah of drift", "unknown and listed"):
+        record_property(name, found[name])
+    assert wrong == []
+    assert found["kills"] >= 10
+
+
+def test_every_failpoint_of_ledger_channels_and_loop_is_reached_by_a_delivery(tmp_path: Path) -> None:
+    """And so is one that somebody is killed at."""
+    names = names_in_source("campaigns", "flows/delivering/sender.py")
+    names = {name for name in names if not name.startswith("sink.")}  # of rehearsals, which send nothing
+    hit: set[str] = set()
+    for channel, server in (("email", "smtp"), ("push", "fcm")):
+        folder = tmp_path / channel
+        folder.mkdir()
+        with serve(server, folder / "log") as served:
+            bench = Bench(channel, served, lambda name, folder=folder: str(folder / f"{name}.db"), folder)  # type: ignore[misc]
+            hit |= set().union(*known_points(bench))
+    assert len(names) >= 40
+    assert unhit(names, hit) == set()
