@@ -32,7 +32,7 @@ def read_history(path: Path) -> list[Entry]:
         return []
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a history that Larisma wrote; restore it from a backup") from error
-    if not intact:
+    if not (intact and entries):
         raise InputError(f"{path}: its entries do not follow each other, so it was edited; restore it from a backup")
     return entries
 
