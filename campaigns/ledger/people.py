@@ -75,7 +75,7 @@ def suppressions_of(ledger: Ledger, hashes: Iterable[str]) -> list[dict[str, Any
     with ledger.reading() as connection:
         for some in _portions(hashes):
             query = select(SUPPRESSIONS).where(SUPPRESSIONS.c.address_hash.in_(some))
-            found.extend(connection.execute(query).mappings())
+            found += [dict(row) for row in connection.execute(query).mappings()]
     ordered = sorted(found, key=lambda row: (row["channel"], row["address_hash"]))
     return [{**row, "at": instant_of(row["at"])} for row in ordered]
 

@@ -1,14 +1,15 @@
 """People's own side: unsubscribing, what came back from them, what they were sent, and being forgotten."""
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from flows import console
-from flows.commands.options import HERE, AsJson, Folder, opened
+from flows.commands.options import HERE, AsJson, Folder, Language, opened, spoken
 from recsys.tables import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +52,51 @@ def optout_server(
         )
     finally:
         ledger.close()
+
+
+def history(
+    customer: str,
+    workspace: Folder = HERE,
+    language: Language = None,
+    as_json: AsJson = False,
+) -> None:
+    """What one customer was sent: when, why, on what terms, what became of it, and what they refused."""
+    from flows.delivering.ledgers import open_for
+    from flows.history import customer_history
+    from flows.history_words import TEXTS
+    from flows.keys import workspace_keys
+    from flows.refusals import has_ledger
+
+    place, settings = opened(workspace)
+    spoken_in = spoken(language, settings)
+    ledger = open_for(place, settings, True, datetime.now(UTC)) if has_ledger(place, settings) else None
+    try:
+        found = customer_history(place, settings, ledger, workspace_keys(place, settings), customer, spoken_in)
+    finally:
+        if ledger:
+            ledger.close()
+    if as_json:
+        return console.print_json(found)
+    console.out.print(found["text"])
+    texts, messages = TEXTS[spoken_in], found["messages"]
+    if messages:
+        rows = [[row[key] or "–" for key in ("when", "name", "channel", "state_words", "subject")] for row in messages]
+        for row, message in zip(rows, messages, strict=True):
+            row[3] += f": {message['reason']}" if message["reason"] else ""
+        console.show("", texts["header"], rows)
+        given = [[message["name"], *_offer_row(offer)] for message in messages for offer in message["offers"]]
+        if given:
+            console.show("", texts["offers"], given)
+    console.finish("nothing was changed", [f"larisma explain CAMPAIGN {customer} --workspace {workspace}"])
+
+
+def _offer_row(offer: Mapping[str, Any]) -> list[str]:
+    from campaigns.words import rupiah
+
+    terms = ", ".join(one for one in (offer.get("benefit"), offer.get("terms")) if one)
+    funders = ", ".join(f"{name} {rupiah(amount)}" for name, amount in (offer.get("funders") or {}).items())
+    shown = (offer["title"] or offer["offer_id"], terms, offer.get("code"), offer.get("until_words"), funders)
+    return [one or "–" for one in (*shown, offer["why"])]
 
 
 def feedback(
