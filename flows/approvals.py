@@ -11,21 +11,21 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from campaigns.approval import Difference, Fingerprint, Values, differences, fingerprint
 from campaigns.spec import Campaign
 from campaigns.words import HOME, languages, load_words
+from flows.agreements import waiting_offers
 from flows.campaign_files import find_campaign
-from flows.records import Entry, add_entry, read_history
+from flows.catalogue import read_items
+from flows.records import Entry, State, add_entry, read_history
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json
 from recsys.tables import InputError
 
 MEANING = "campaign.json"  # of a run: the values of what it was decided from
 LINES = 20  # of a diff in an error
-
-State = Literal["approved", "changed", "withdrawn", "never"]
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,13 @@ def require_approval(workspace: Workspace, settings: Settings, manifest: Mapping
     """The hash under which a run may be delivered live: what it was decided from is approved, and is so still.
 
     manifest: of the run. Raises InputError, with what changed, where the campaign was never approved, was withdrawn,
-    has changed since it was approved, or the run was decided from something else.
+    has changed since it was approved, or the run was decided from something else; and where it gives an offer to which
+    a funder does not agree any more.
     """
     campaign_id = manifest["campaign"]["id"]
+    campaign = find_campaign(workspace, campaign_id)
     how = f"larisma approve {campaign_id} --by NAME --workspace {workspace.root}"
-    found = approval_of(workspace, settings, find_campaign(workspace, campaign_id))
+    found = approval_of(workspace, settings, campaign)
     if found.last is None:
         raise InputError(f"{campaign_id}: nobody has approved it; look it over, then: {how}")
     said = f"by {found.last['by']} at {found.last['at']}"
@@ -96,6 +98,13 @@ def require_approval(workspace: Workspace, settings: Settings, manifest: Mapping
             f"{campaign_id} {manifest['occurrence']}: decided from something else than what was approved {said}; "
             f"decide it again: larisma decide {campaign_id} --workspace {workspace.root}{changes}"
         )
+    given = {offer["offer_id"] for offer in manifest.get("offers", ()) if offer["decisions"]}
+    for offer, funders in waiting_offers(workspace, settings, campaign, read_items(workspace)).items():
+        if offer in given:
+            raise InputError(
+                f"{campaign_id} {manifest['occurrence']}: it gives {offer}, to which {' and '.join(funders)} does not "
+                f"agree any more; larisma campaign agree {campaign_id} --funder {funders[0]} --by NAME, or decide anew"
+            )
     return found.now.whole
 
 
@@ -136,7 +145,7 @@ def around(settings: Settings, campaign: Campaign) -> dict[str, dict[str, Any]]:
             ],
         },
         "content": {
-            **{key: getattr(settings, key) for key in ("shop", "shop_url", "shop_address")},
+            **{key: getattr(settings, key) for key in ("shop", "shop_url", "shop_address", "optout_url")},
             "words": {language: load_words(language) for language in spoken},
             "templates": template_digests(),
         },

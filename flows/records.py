@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from campaigns.approval import digest
 from campaigns.words import one_line
@@ -19,6 +19,7 @@ from flows.workspace import write_json
 from recsys.tables import InputError
 
 Entry = dict[str, Any]
+State = Literal["approved", "changed", "withdrawn", "never"]  # how what is now stands to the newest entry
 LONGEST_NAME = 200
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.agreements import agree, agreement_of, waiting_offers, withdraw_agreement
+from flows.approvals import approve, meaning, require_approval, run_meaning
 from flows.campaign_files import find_campaign
 from flows.catalogue import read_items
 from flows.explain import explain_decision
@@ -222,9 +223,20 @@ def test_the_same_terms_are_the_same_bytes(copied, tmp_path):
         ).read_bytes()
 
 
-def test_a_run_says_what_it_was_decided_from(shop):
-    from flows.approvals import meaning, run_meaning
+def test_a_run_is_not_delivered_once_a_funder_of_its_offers_does_not_agree_any_more(asking):
+    agreed(asking)
+    decided = asking.decide()
+    place, found = asking.workspace, campaign(asking)
+    approve(place, asking.settings, found, "Rina", AT)
+    assert require_approval(place, asking.settings, decided.manifest) == decided.manifest["campaign"]["fingerprint"]
+    withdraw_agreement(place, "panen", "sari-murni", "Dewi", AT + timedelta(days=1))
+    with pytest.raises(InputError, match="it gives kopi, to which sari-murni does not agree any more"):
+        require_approval(place, asking.settings, decided.manifest)
+    again = asking.decide()
+    assert require_approval(place, asking.settings, again.manifest)
 
+
+def test_a_run_says_what_it_was_decided_from(shop):
     now = meaning(shop.settings, campaign(shop))
     assert shop.manifest["campaign"]["fingerprint"] == now.whole
     assert run_meaning(shop.workspace, shop.manifest) == now.values
