@@ -1,6 +1,8 @@
 """The demo's sources: real purchases moved by a stated rule, people made up from a seed."""
 
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -10,13 +12,24 @@ import pytest
 
 from campaigns.spec import load_campaign
 from flows import demo_data
+from flows.demo_categories import INDONESIAN, category_names
 from flows.demo_data import LOCAL_TIME, category_path, complete_journey, restriction, tidy, write_demo_sources
 from flows.demo_people import write_people
 from flows.settings import load_settings
 from flows.workspace import TABLES, open_workspace
 from recsys.tables import RESTRICTIONS, InputError
 
-SOURCES = ("purchases", "items", "category_names", "customers", "consents", "service_cases", "past_offers", "feedback", "events")
+SOURCES = (
+    "purchases",
+    "items",
+    "category_names",
+    "customers",
+    "consents",
+    "service_cases",
+    "past_offers",
+    "feedback",
+    "events",
+)
 
 
 @pytest.fixture(scope="module")
@@ -248,3 +261,10 @@ def test_complaints_are_opened_in_the_fortnights_before_the_campaigns(table):
     opened = table("service_cases")["opened_at"].to_pylist()
     starts = (datetime(2017, 5, 20, tzinfo=UTC), datetime(2017, 11, 10, tzinfo=UTC))
     assert all(any(start <= instant < start + timedelta(days=14) for start in starts) for instant in opened)
+
+
+def test_every_category_that_a_preset_names_has_an_indonesian_name():
+    presets = sorted(Path(str(files("campaigns") / "presets")).glob("*.yaml"))
+    named = {path for one in presets for offer in load_campaign(one).offers for path in offer.scope.categories}
+    assert named - INDONESIAN.keys() == set()
+    assert category_names().num_rows == len(INDONESIAN)
