@@ -15,7 +15,6 @@ STATES = {
     "changed": "changed since",
     "withdrawn": "withdrawn",
     "never": "never approved",
-    "faulty": "faulty file",
 }
 LINES = 40
 
@@ -79,6 +78,8 @@ def show_warnings(warnings: Sequence[str]) -> None:
 
 def standing_words(row: Result, zone: str) -> str:
     """approved by Rina, 2026-12-01: as lists show it."""
+    if row["state"] == "faulty":
+        return f"faulty: {''.join(row['changes'])}"
     last = row["last"]
     return STATES[row["state"]] + (f" ({last['by']}, {when(last['at'], zone)[:10]})" if last else "")
 

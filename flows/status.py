@@ -1,20 +1,23 @@
-"""What is in a workspace now: its tables, the model that serves, and its runs."""
+"""What is in a workspace now: its tables, the model that serves, how its campaigns stand, and its runs."""
 
 from datetime import datetime
 from typing import Any
 
 from flows.champion import load_champion
 from flows.intake.accounting import table_status
+from flows.review import standings
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json
 
 
 def workspace_status(workspace: Workspace, settings: Settings, clock: datetime) -> dict[str, Any]:
-    """{"tables": see table_status, "model": the champion's manifest or null, "runs": a row for each published run}."""
+    """{"tables": see table_status, "model": the champion's manifest or null, "campaigns": whether each is approved, see
+    flows.review.standings, "runs": a row for each published run}."""
     return {
         "timezone": settings.timezone,
         "tables": table_status(workspace, settings, clock),
         "model": serving_model(workspace),
+        "campaigns": standings(workspace, settings),
         "runs": [run_row(path) for path in sorted(workspace.root.glob("runs/*/*/manifest.json"))],
     }
 

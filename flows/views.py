@@ -90,6 +90,9 @@ def show_status(status: Result) -> None:
         )
     else:
         out.print("No model serves yet.")
+    if status["campaigns"]:
+        rows = [[row["campaign"], standing_words(row, zone)] for row in status["campaigns"]]
+        show("Campaigns", ("campaign", "approval"), rows)
     if status["runs"]:
         runs = [
             [
