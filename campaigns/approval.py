@@ -117,9 +117,14 @@ def differences(before: Values, after: Values, parts: Sequence[str] = PARTS) -> 
         found += [
             Difference(path, was.get(path), now.get(path))
             for path in sorted({*was, *now})
-            if digest(was.get(path)) != digest(now.get(path))
+            if _differ(was.get(path), now.get(path))
         ]
     return found
+
+
+def _differ(was: Plain | None, now: Plain | None) -> bool:
+    """Whether they are written differently: 1, 1.0 and true are."""
+    return type(was) is not type(now) or was != now
 
 
 def flat(path: str, value: Any) -> Iterator[tuple[str, Plain]]:

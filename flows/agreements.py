@@ -25,6 +25,17 @@ Waiting = dict[str, tuple[str, ...]]  # offer id → its funders that have not a
 
 
 @dataclass(frozen=True)
+class Funding:
+    """agreed: funder → hash of the terms that it agreed to, of those whose agreement stands."""
+
+    waiting: Waiting
+    agreed: dict[str, str]
+
+
+NOTHING_ASKED = Funding({}, {})
+
+
+@dataclass(frozen=True)
 class Agreement:
     """How a funder stands to its terms as they are now. last: the newest entry; changes: since then, that void it."""
 
@@ -77,12 +88,18 @@ def agreements(workspace: Workspace, settings: Settings, campaign: Campaign, ite
 
 def waiting_offers(workspace: Workspace, settings: Settings, campaign: Campaign, items: pa.Table) -> Waiting:
     """The offers that may not be given yet; none where larisma.toml assumes that funders agree. items: judged."""
+    return funding(workspace, settings, campaign, items).waiting
+
+
+def funding(workspace: Workspace, settings: Settings, campaign: Campaign, items: pa.Table) -> Funding:
+    """What the campaign's co-funders have agreed to, and what waits for them. items: judged."""
     if settings.approval.funders == "assumed" or not co_funded(campaign):
-        return {}
+        return NOTHING_ASKED
     found = agreements(workspace, settings, campaign, items)
-    missing = {name for name, agreement in found.items() if agreement.state != "approved"}
-    waiting = {offer: tuple(name for name in names if name in missing) for offer, names in co_funded(campaign).items()}
-    return {offer: names for offer, names in waiting.items() if names}
+    agreed = {name: one.last["hash"] for name, one in found.items() if one.last and one.state == "approved"}
+    asked = co_funded(campaign).items()
+    waiting = {offer: tuple(name for name in names if name not in agreed) for offer, names in asked}
+    return Funding({offer: names for offer, names in waiting.items() if names}, agreed)
 
 
 def held_back(campaign: Campaign, waiting: Waiting) -> Campaign:

@@ -17,7 +17,7 @@ from campaigns.message import Sender
 from campaigns.policy import judged, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
-from flows.agreements import Waiting, held_back, waiting_offers
+from flows.agreements import NOTHING_ASKED, Funding, funding, held_back
 from flows.announcements import workspace_moon
 from flows.approvals import MEANING, meaning
 from flows.campaign_files import find_campaign, load_campaigns
@@ -172,8 +172,8 @@ def solve_together(
     plans = []
     for one in due:
         try:
-            waiting = {} if as_if_agreed else waiting_offers(workspace, settings, one[0], known.items)
-            plans.append(plan_for(*one, known, people, past, as_of, settings, moon, free, waiting))
+            agreed = NOTHING_ASKED if as_if_agreed else funding(workspace, settings, one[0], known.items)
+            plans.append(plan_for(*one, known, people, past, as_of, settings, moon, free, agreed))
         except InputError as error:
             if skipped is None or (one is due[-1] and not plans):
                 raise
@@ -196,7 +196,7 @@ def plan_for(
     settings: Settings,
     moon: Moon,
     free: Free,
-    waiting: Waiting,
+    agreed: Funding,
 ) -> Plan:
     """Raises InputError for a campaign of whose offers the day, or the funders, leave none."""
     known = replace(known, items=items_for(campaign, known.items))
@@ -204,9 +204,9 @@ def plan_for(
     stated, campaign = campaign, campaign_at(campaign, occurrence, known.items)
     if not campaign.offers:
         raise InputError(f"{campaign.id}: no offer is left on {occurrence.day}: no stock, or past the last order")
-    campaign = within_codes(held_back(campaign, waiting), free)
+    campaign = within_codes(held_back(campaign, agreed.waiting), free)
     audience = audience_of(campaign, occurrence, people, settings, as_of, moon)
-    return plan_campaign(stated, campaign, occurrence, known, audience, past, as_of, settings, people.segments, waiting)
+    return plan_campaign(stated, campaign, occurrence, known, audience, past, as_of, settings, people.segments, agreed)
 
 
 def publish_run(

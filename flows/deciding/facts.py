@@ -60,7 +60,7 @@ def offer_facts(choice: Choice, j: int, shop: str = "") -> dict[str, Any]:
         "benefit": float(choice.plan.offers.benefit[j]),
         "quota": quota_facts(choice, j),
         "eligibility": offer.eligibility,
-        "waits_for": list(choice.plan.waiting.get(offer.id, ())),
+        "waits_for": list(choice.plan.agreed.waiting.get(offer.id, ())),
         "items_in_scope": int(choice.plan.scopes[:, j].sum()),
         "base_rate": float(choice.plan.base_rates[j]),
         "recipients_rate": float(choice.treatment.propensity[chosen.customer[own], j].mean()) if own.any() else None,

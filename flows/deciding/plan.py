@@ -1,6 +1,6 @@
 """One campaign worked out as far as it goes alone: who may get what, what it is worth to them, and what limits it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from campaigns.limits import Limit
 from campaigns.scope import scope_matrix
 from campaigns.spec import Campaign
 from campaigns.tables import CHANNELS
+from flows.agreements import NOTHING_ASKED, Funding
 from flows.deciding.chances import Past, offer_chances, propensities
 from flows.deciding.limits import Labels, Row, labels, own_rows
 from flows.deciding.worth import BASKET_DAYS, limit_arrays, offer_arrays, past_baskets
@@ -66,7 +67,7 @@ class Plan:
     rows: limits on groups, in the numbers of the candidates' groups. limits.budgets and offers.shares: by funder.
     stated: the campaign as its file states it, of which `campaign` is what one firing leaves.
     reach: [offers], the share of the scope's baskets that reach the minimum spend.
-    waiting: offer id → the funders that have not agreed to it, so that nobody may get it."""
+    agreed: to what the funders have agreed; nobody may get what waits for one of them."""
 
     campaign: Campaign
     occurrence: Occurrence
@@ -84,7 +85,7 @@ class Plan:
     control: Arm
     stated: Campaign
     reach: NDArray[np.float64]
-    waiting: Mapping[str, tuple[str, ...]]
+    agreed: Funding
 
 
 def plan_campaign(
@@ -97,7 +98,7 @@ def plan_campaign(
     as_of: datetime,
     settings: Settings,
     segments: pa.Table | None = None,
-    waiting: Mapping[str, tuple[str, ...]] | None = None,
+    agreed: Funding = NOTHING_ASKED,
 ) -> Plan:
     """Raises InputError for a window that the purchases known cannot speak of."""
     items, seed, night = known.items, settings.train.seed, settings.night.limits
@@ -116,7 +117,7 @@ def plan_campaign(
         own = people["customer_id"]
         may_get &= ~bought_lately(own, known.purchases, scopes, items["item_id"], narrow, since=since)
     could_get = may_get.any(axis=1)
-    may_get &= ~np.array([offer.id in (waiting or {}) for offer in campaign.offers])
+    may_get &= ~np.array([offer.id in agreed.waiting for offer in campaign.offers])
     propensity = propensities(chances, people["customer_id"], may_get)
     own, shared = groups_of(asked, campaign.limits, people), groups_of(asked, night, people)
     rows, numbers = own_rows(campaign, offers.benefit, own)
@@ -145,7 +146,7 @@ def plan_campaign(
         arm("control"),
         stated,
         reach,
-        waiting or {},
+        agreed,
     )
 
 

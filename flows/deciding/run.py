@@ -149,6 +149,7 @@ def run_manifest(
     *left_out, _ = audience.funnel  # the last entry is the treatment arm, which is parted further
     return run_facts(workspace, settings, campaign, occurrence, as_of, choice.plan.stated) | {
         "propensity": choice.plan.learned,
+        "agreements": choice.plan.agreed.agreed,
         "model": {"id": champion.id, "name": champion.name, **champion.manifest["metrics"]},
         "code": version("larisma"),
         "inputs": known.inputs,

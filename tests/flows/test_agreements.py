@@ -58,9 +58,10 @@ def test_an_offer_waits_for_its_funder_and_is_given_to_nobody(asking):
 
 
 def test_with_the_agreement_it_is_decided_as_where_agreements_are_assumed(asking, shop):
-    agreed(asking)
+    entry = agreed(asking)
     assert waiting(asking) == {}
     found = asking.decide()
+    assert found.manifest["agreements"] == {"sari-murni": entry["hash"]}
     usual = shop.rows("decisions")
     assert found.rows("decisions") == usual
     assert [row for row in usual if row["offer_id"] == "kopi"]
