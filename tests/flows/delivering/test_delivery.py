@@ -1,0 +1,391 @@
+"""A delivery as a whole, against a channel that writes down what it is handed."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from email import message_from_bytes
+from typing import Any
+
+import pytest
+
+from campaigns.channels.parcel import Answer
+from campaigns.ledger import LedgerError, claim, opt_out, pause_offer, resume_offer
+from campaigns.ledger.history import balances
+from campaigns.ledger.schema import BOUNCED, FINISHED, PENDING, RUNNING, SENT, UNKNOWN
+from flows.delivering.steering import steer
+from flows.workspace import read_json
+from recsys.tables import InputError
+
+
+def total(result: dict[str, Any]) -> int:
+    return sum(n for states in result["channels"].values() for n in states.values())
+
+
+def states(result: dict[str, Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for channel in result["channels"].values():
+        for state, n in channel.items():
+            found[state] = found.get(state, 0) + n
+    return found
+
+
+def test_everybody_gets_one_message_and_started_again_nobody_gets_another(going: Any) -> None:
+    first = going.deliver()
+    assert first["state"] == FINISHED
+    assert states(first) == {SENT: len(going.run.messages)}
+    assert sorted(going.by.names) == sorted(going.run.messages["message_id"].to_pylist())
+    assert [going.deliver()["channels"] for _ in range(3)] == [first["channels"]] * 3
+    assert len(going.by.taken) == len(going.run.messages)
+
+
+def test_rows_in_are_rows_out_and_the_accounts_add_up(going: Any) -> None:
+    result = going.deliver()
+    assert total(result) == len(going.run.messages)
+    ledger = going.ledger()
+    assert balances(ledger)
+    for one in balances(ledger):
+        assert one.drift == 0
+        assert one.used <= one.ceiling
+    ledger.close()
+
+
+def test_eight_that_fire_at_once_send_each_message_once(going: Any) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        results = [task.result() for task in [pool.submit(going.deliver) for _ in range(8)]]
+    assert sorted(going.by.names) == sorted(going.run.messages["message_id"].to_pylist())
+    assert {result["state"] for result in results} <= {RUNNING, FINISHED}
+    assert going.deliver()["state"] == FINISHED
+
+
+def test_a_mail_bears_its_own_signed_link_in_its_text_and_in_its_headers(going: Any) -> None:
+    going.deliver()
+    (parcel,) = [one for one in going.by.taken if one.message_id == going.message("email")["message_id"]]
+    mail = message_from_bytes(parcel.content)
+    link = mail["List-Unsubscribe"].strip("<>")
+    assert link.startswith(f"https://toko.example/berhenti/{parcel.message_id}.")
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    texts = [part.get_payload(decode=True).decode() for part in mail.walk() if not part.is_multipart()]
+    assert all(link in text for text in texts)
+    assert mail["From"].endswith("<promo@toko.example>")
+    assert "Toko Uji" in mail["From"]
+
+
+# --- what must hold before anything is sent --------------------------------------------------------------------------
+
+
+def test_a_run_whose_files_were_changed_is_not_sent(going: Any) -> None:
+    path = going.run.folder / "messages.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    for live in (True, False):
+        with pytest.raises(InputError, match=r"messages\.parquet is not what was decided"):
+            going.deliver(live=live)
+    assert going.by.taken == []
+
+
+def test_what_nobody_approved_is_rehearsed_but_not_sent(going: Any) -> None:
+    (going.workspace.root / "approvals" / "panen.json").unlink()
+    with pytest.raises(InputError, match="nobody has approved it"):
+        going.deliver()
+    assert going.rehearse()["state"] == FINISHED
+    assert going.by.taken == []
+
+
+def test_a_campaign_that_changed_since_it_was_approved_is_not_sent(going: Any) -> None:
+    going.shop.edit_campaign("budgets: {retailer: 150000", "budgets: {retailer: 150001")
+    with pytest.raises(InputError, match="has changed since"):
+        going.deliver()
+
+
+def test_without_a_server_nothing_is_sent_and_the_missing_keys_are_named(going: Any) -> None:
+    going.set(email=None, push=None)
+    with pytest.raises(InputError, match=r"LARISMA_EMAIL__HOST.*LARISMA_PUSH__SERVICE_ACCOUNT"):
+        going.deliver()
+
+
+def test_a_run_whose_time_is_over_is_refused(going: Any) -> None:
+    going.clock.at += timedelta(hours=40)
+    with pytest.raises(InputError, match="nothing of it is sent any more"):
+        going.deliver()
+    assert going.by.taken == []
+
+
+def test_what_is_late_expires_and_is_never_sent(going: Any) -> None:
+    going.by.before = lambda taken: setattr(going.clock, "at", going.due + timedelta(hours=40)) if taken == 10 else None
+    result = going.deliver()
+    assert result["state"] == FINISHED
+    assert states(result)["expired"] >= len(going.run.messages) - 11
+    assert len(going.by.taken) <= 11
+
+
+def test_an_occurrence_that_was_decided_anew_after_it_was_planned_is_refused(going: Any) -> None:
+    going.deliver()
+    going.shop.edit_campaign("window_days: 20", "window_days: 19")
+    going.shop.decide()
+    with pytest.raises((LedgerError, InputError)):
+        going.deliver()
+
+
+# --- from another terminal -------------------------------------------------------------------------------------------
+
+
+def test_a_pause_is_heeded_and_a_resumed_delivery_sends_the_rest_once(going: Any) -> None:
+    def pause(taken: int) -> None:
+        if taken == 5:
+            steer(going.workspace, going.settings, "panen", "paused", going.clock.at, reason="price is wrong")
+        going.clock.at += timedelta(seconds=1)
+
+    going.by.before = pause
+    first = going.deliver()
+    assert (first["state"], first["reason"]) == ("paused", "price is wrong")
+    assert len(going.by.taken) < 12
+    assert states(first)[PENDING] == len(going.run.messages) - len(going.by.taken)
+    going.by.before = lambda _: None
+    assert going.deliver()["state"] == "paused"
+    assert steer(going.workspace, going.settings, "panen", "running", going.clock.at)["before"] == "paused"
+    assert going.deliver()["state"] == FINISHED
+    assert sorted(going.by.names) == sorted(going.run.messages["message_id"].to_pylist())
+
+
+def test_what_waits_in_a_cancelled_delivery_is_skipped_for_good(going: Any) -> None:
+    def cancel(taken: int) -> None:
+        if taken == 5:
+            steer(going.workspace, going.settings, "panen", "cancelled", going.clock.at)
+        going.clock.at += timedelta(seconds=1)
+
+    going.by.before = cancel
+    result = going.deliver()
+    assert result["state"] == "cancelled"
+    assert states(result) == {
+        SENT: len(going.by.taken),
+        "skipped": len(going.run.messages) - len(going.by.taken),
+    }
+    with pytest.raises(LedgerError, match="cannot become running"):
+        steer(going.workspace, going.settings, "panen", "running", going.clock.at)
+
+
+def test_a_campaign_of_which_nothing_is_sent_cannot_be_paused(going: Any) -> None:
+    with pytest.raises(InputError, match="nothing of it is being sent"):
+        steer(going.workspace, going.settings, "panen", "paused", going.clock.at)
+
+
+def test_a_process_that_is_asked_to_end_puts_back_what_it_has_in_hand(going: Any) -> None:
+    result = going.deliver(asked=lambda: len(going.by.taken) >= 7)
+    assert result["state"] == RUNNING
+    assert states(result) == {SENT: len(going.by.taken), PENDING: len(going.run.messages) - len(going.by.taken)}
+    assert 7 <= len(going.by.taken) <= 8
+    assert going.deliver()["state"] == FINISHED
+    assert sorted(going.by.names) == sorted(going.run.messages["message_id"].to_pylist())
+
+
+def test_an_offer_that_is_paused_waits_while_the_others_are_sent(going: Any) -> None:
+    with_tea = {row["customer_id"] for row in going.shop.rows("decisions", arm="treatment", offer_id="teh")}
+    ledger = going.ledger()
+    pause_offer(ledger, "panen", "teh", going.clock.at)
+
+    def resume(taken: int) -> None:
+        if going.clock.at > going.due + timedelta(hours=2):
+            resume_offer(ledger, "panen", "teh")
+
+    customers = dict(
+        zip(going.run.messages["message_id"].to_pylist(), going.run.messages["customer_id"].to_pylist(), strict=True)
+    )
+    result = going.deliver(asked=lambda: going.clock.at > going.due + timedelta(minutes=30))
+    assert with_tea
+    assert not with_tea & {customers[name] for name in going.by.names}
+    assert states(result)[PENDING] == len(with_tea)
+    resume_offer(ledger, "panen", "teh")
+    ledger.close()
+    assert going.deliver()["state"] == FINISHED
+    assert with_tea <= {customers[name] for name in going.by.names}
+
+
+def test_whoever_says_no_while_it_is_sent_gets_nothing_any_more(going: Any) -> None:
+    ledger = going.ledger()
+    refused: list[str] = []
+
+    def say_no(taken: int) -> None:
+        if taken == 1:
+            sent = set(going.by.names)
+            for row in going.shop.rows("messages", channel="email"):
+                if row["message_id"] not in sent:
+                    opt_out(ledger, row["customer_id"], "email", "link", going.clock.at)
+                    refused.append(row["message_id"])
+
+    going.set(email=going.settings.email.model_copy(update={"per_minute": 6.0}))
+    going.by.before = say_no
+    result = going.deliver()
+    ledger.close()
+    assert len(set(refused) & set(going.by.names)) <= 1  # what was in hand already
+    assert ["skipped", "opted out", len(set(refused) - set(going.by.names))] in result["reasons"]
+
+
+# --- what stops it ---------------------------------------------------------------------------------------------------
+
+
+def test_mails_that_nobody_takes_stop_it_and_suppress_the_addresses(going: Any) -> None:
+    going.by.answers = lambda parcel: Answer(
+        BOUNCED if isinstance(parcel.content, bytes) else SENT, "no such mailbox", "550 5.1.1", gone=("recipient",)
+    )
+    result = going.deliver()
+    assert result["state"] == "stopped"
+    assert "bounced for good" in result["reason"]
+    assert result["channels"]["email"][BOUNCED] == 6
+    assert going.deliver()["state"] == "stopped"
+    steer(going.workspace, going.settings, "panen", "running", going.clock.at)
+    going.by.answers = lambda _: Answer(SENT)
+    again = going.deliver()
+    assert again["channels"]["email"][BOUNCED] == 6
+
+
+def test_a_password_that_is_refused_stops_it_and_no_message_is_lost(going: Any) -> None:
+    going.by.answers = lambda _: Answer(PENDING, "refused at the door", "535", broken="user and password are refused")
+    result = going.deliver()
+    assert (result["state"], result["reason"]) == ("stopped", "user and password are refused")
+    assert states(result) == {PENDING: len(going.run.messages)}
+    steer(going.workspace, going.settings, "panen", "running", going.clock.at)
+    going.by.answers = lambda _: Answer(SENT)
+    assert states(going.deliver()) == {SENT: len(going.run.messages)}
+
+
+def test_complaints_stop_it(going: Any) -> None:
+    from campaigns.ledger import take_event
+
+    ledger = going.ledger()
+
+    def complain(taken: int) -> None:
+        if 20 <= taken < 23 and taken <= len(going.by.names):
+            take_event(ledger, f"e{taken}", "complaint", going.by.names[taken - 20], going.clock.at)
+        going.clock.at += timedelta(seconds=20)
+
+    going.by.before = complain
+    result = going.deliver()
+    ledger.close()
+    assert result["state"] == "stopped"
+    assert "3 of" in result["reason"]
+    assert "complained of" in result["reason"]
+
+
+# --- what is refused for now, and what nobody knows ------------------------------------------------------------------
+
+
+def test_what_is_refused_for_now_is_tried_again_and_sent_once(going: Any) -> None:
+    tries: dict[str, list[Any]] = {}
+
+    def answers(parcel: Any) -> Answer:
+        tries.setdefault(parcel.message_id, []).append(going.clock.at)
+        return Answer(SENT) if len(tries[parcel.message_id]) == 3 else Answer(PENDING, "refused for now", "451")
+
+    going.by.answers = answers
+    result = going.deliver()
+    assert states(result) == {SENT: len(going.run.messages)}
+    assert sorted(going.by.names) == sorted(going.run.messages["message_id"].to_pylist())
+    for one in tries.values():
+        assert one[1] - one[0] >= timedelta(seconds=30)
+        assert one[2] - one[1] >= timedelta(seconds=60)
+
+
+def test_a_channel_that_asks_for_time_gets_it(going: Any) -> None:
+    asked: list[Any] = []
+
+    def answers(parcel: Any) -> Answer:
+        if not isinstance(parcel.content, bytes) and not asked:
+            asked.append((parcel.message_id, going.clock.at))
+            return Answer(PENDING, "too many at once", "429", retry_after=timedelta(minutes=10))
+        if not isinstance(parcel.content, bytes):
+            assert going.clock.at >= asked[0][1] + timedelta(minutes=10)
+        return Answer(SENT)
+
+    going.by.answers = answers
+    assert states(going.deliver()) == {SENT: len(going.run.messages)}
+    assert asked
+
+
+def test_a_server_that_never_takes_a_message_does_not_get_it_after_its_time(going: Any) -> None:
+    going.by.answers = lambda _: Answer(PENDING, "refused for now", "451")
+    result = going.deliver()
+    assert result["state"] == FINISHED
+    assert set(states(result)) <= {"expired", "failed"}
+    assert going.clock.at <= going.due + timedelta(hours=30)
+
+
+def test_what_nobody_knows_of_is_listed_and_not_sent_again(going: Any) -> None:
+    going.by.answers = lambda parcel: Answer(UNKNOWN, "no answer") if parcel.message_id < "4" else Answer(SENT)
+    result = going.deliver()
+    doubtful = sorted(name for name in going.run.messages["message_id"].to_pylist() if name < "4")
+    assert result["unknown"] == doubtful
+    going.by.answers = lambda _: Answer(SENT)
+    assert going.deliver()["unknown"] == doubtful
+    assert not set(doubtful) & set(going.by.names)
+
+
+# --- the care sheet and a rehearsal ----------------------------------------------------------------------------------
+
+
+def test_the_care_sheet_says_what_goes_out_and_names_nobody(going: Any) -> None:
+    going.set(delivery=going.settings.delivery.model_copy(update={"ask": "Rina, 1204"}))
+    html, data = going.deliver()["wrote"]
+    sheet = (
+        read_json(going.workspace.root / data) if not data.startswith("/") else read_json(type(going.run.folder)(data))
+    )
+    assert sheet["live"]
+    assert sum(wave["messages"] for wave in sheet["waves"]) == len(going.run.messages)
+    assert sheet["ask"] == "Rina, 1204"
+    given = {row["offer_id"] for row in going.shop.rows("decisions", arm="treatment")}
+    assert {offer["id"] for offer in sheet["offers"]} == given
+    page = type(going.run.folder)(html).read_text(encoding="utf-8")
+    assert "Rina, 1204" in page
+    assert "pelanggan.example" not in page + str(sheet)
+    assert not any(name in page for name in going.run.messages["customer_id"].to_pylist())
+
+
+def test_a_rehearsal_writes_every_message_as_a_file_and_sends_none(going: Any) -> None:
+    result = going.rehearse()
+    assert states(result) == {SENT: len(going.run.messages)}
+    folder = going.workspace.rehearsal(*going.run.firing)
+    files = {path.stem for ending in ("eml", "json") for path in folder.glob(f"*/*/*.{ending}")}
+    assert files == set(going.run.messages["message_id"].to_pylist())
+    tokens = {token for row in going.shop.rows("messages") for token in [f"token-{row['customer_id']}"]}
+    assert not any(token in path.read_text() for path in folder.glob("push/*/*.json") for token in tokens)
+    assert going.by.taken == []
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.eml")}
+    assert going.rehearse()["channels"] == result["channels"]
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.eml")} == before
+    assert states(going.deliver()) == {SENT: len(going.run.messages)}
+
+
+def test_a_rehearsal_of_a_run_decided_anew_starts_over(going: Any) -> None:
+    going.rehearse()
+    going.shop.edit_campaign("email: {capacity: 45", "email: {capacity: 30")
+    going.shop.decide()
+    result = going.rehearse()
+    assert total(result) == len(going.run.messages) < 65
+    folder = going.workspace.rehearsal(*going.run.firing)
+    assert len(list(folder.rglob("*.eml"))) + len(list(folder.glob("push/*/*.json"))) == total(result)
+
+
+def test_a_rehearsal_heeds_who_has_really_said_no(going: Any) -> None:
+    one = going.message("email")
+    ledger = going.ledger()
+    opt_out(ledger, one["customer_id"], "all", "link", going.clock.at)
+    ledger.close()
+    assert ["skipped", "opted out", 1] in going.rehearse()["reasons"]
+
+
+def test_a_rehearsal_takes_no_time_however_slow_the_pace(going: Any) -> None:
+    going.set(email=going.settings.email.model_copy(update={"per_minute": 1.0}))
+    waits: list[float] = []
+    result = going.rehearse(wait=waits.append)
+    assert states(result)[SENT] == len(going.run.messages)
+    assert waits == []
+
+
+def test_a_sender_that_was_killed_is_taken_over_when_its_lease_ends(going: Any) -> None:
+    going.deliver(asked=lambda: True)
+    ledger = going.ledger()
+    (lost, *_) = claim(ledger, *going.run.firing, "email", "dead", 50, going.clock.at, timedelta(seconds=60))
+    ledger.close()
+    result = going.deliver()
+    assert states(result) == {SENT: len(going.run.messages)}
+    assert lost.message_id in going.by.names
+    assert going.clock.at >= going.due + timedelta(seconds=60)
