@@ -287,7 +287,9 @@ def _scope(offer: "Offer", words: Mapping[str, str], names: Mapping[str, str]) -
         return words["everything"]
     named = [tame(names.get(path) or path.split(" > ")[-1], 60) for path in scope.categories]
     named = list(dict.fromkeys([*named, *(tame(brand, 60) for brand in scope.brands)]))
-    if not named or len(named) > 4 or scope.items or scope.merchants:
+    if scope.green and not (named or scope.items or scope.merchants):
+        return words["green"]
+    if not named or len(named) > 4 or scope.items or scope.merchants or scope.green:
         return words["selected"]
     return _listed(named, words["and"])
 

@@ -92,7 +92,7 @@ def sight(campaign: Campaign, content: Content, occurrence: Occurrence, language
     def said(channel: str, places: list[str]) -> dict:
         rows = []
         for number, (offer, place) in enumerate(zip(offers, places, strict=False)):
-            own = [item for item in goods if item.startswith(f"{offer}/")]
+            own = [item for item in goods if item.startswith(f"{offer}/")][:3]
             bought = own[:1] if number == 0 else []
             reason = "repeat:24:22" if bought else "popular:tier=silver&city=Bandung"
             row = {"offer_id": offer, "channel": channel, "placement": place, "position": number, "item_ids": own}
@@ -181,6 +181,7 @@ def photograph(one: Sight, target: Path, *, whole: bool) -> None:
         subprocess.run(  # noqa: S603 - our own page, in a browser without a network to speak of
             [
                 browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
+                "--virtual-time-budget=3000",
                 "--disable-background-networking", f"--user-data-dir={folder}/profile",
                 f"--window-size={width},{height}", f"--screenshot={picture}", source.as_uri(),
             ],

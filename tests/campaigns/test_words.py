@@ -172,6 +172,8 @@ def test_no_minimum_and_a_quota_are_said():
         ({"categories": ["Grocery > Kopi", "Grocery > Teh"], "brands": ["Maicih"]}, "Kopi, Teh dan Maicih"),
         ({"categories": list("abcde")}, "produk pilihan"),
         ({"items": ["1", "2"]}, "produk pilihan"),
+        ({"green": True}, "produk bertanda hijau"),
+        ({"green": True, "brands": ["Maicih"]}, "produk pilihan"),
         ({"everything": True}, "semua produk, kecuali susu formula bayi, rokok, minuman beralkohol, dan obat"),
     ],
 )
