@@ -24,7 +24,7 @@ from campaigns.allocation.recovery import Counters, alone_best, decisions, no_pr
 
 SIZES = 2_000, 100_000, 1_000_000, 10_000_000
 HIGHS_UP_TO, ONE_SOLUTION_FROM = 5_000, 5_000_000
-PASSES, FEW_PASSES, NEXT_DAY_PASSES = 100, 60, 14
+PASSES, FEW_PASSES, NEXT_DAY_PASSES = 100, 60, 12
 
 
 def by_highs(candidates: Candidates, offers: Offers, limits: Limits) -> float:
