@@ -25,7 +25,7 @@ from campaigns.hijri import Announcement, Moon
 from campaigns.message import Sender, message_context
 from campaigns.rendering import compile_content, render_email, render_push
 from campaigns.spec import Campaign, load_campaign
-from flows.demo_categories import INDONESIAN
+from flows.demo_categories import SPOKEN
 from flows.reporting.preview import in_light
 
 IMAGES = Path(__file__).parent / "images"
@@ -115,7 +115,7 @@ def sights(path: Path) -> list[Sight]:
     for phase in stated.phases or ("",):
         occurrence = next(one for one in coming if one.phase == phase)
         campaign = campaign_at(stated, occurrence)
-        content = compile_content(campaign, {"id": INDONESIAN})
+        content = compile_content(campaign, SPOKEN)
         for language in ("id", *(one for one in campaign.languages if one != "id")):
             name = "-".join(filter(None, (path.stem, phase, language if language != "id" else "")))
             found.append(sight(campaign, content, occurrence, language, name))
