@@ -11,16 +11,20 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ledger_checker import Facts, check
 from serving import Served
+from sqlalchemy import Engine
 from world import DOUBTFUL, NOW, REFUSED, Clock, World, deliver
 
 from campaigns import failpoints
+from campaigns.ledger import store
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 120  # seconds of a sender; then something waits for ever
@@ -49,6 +53,30 @@ def names_in_source(*folders: str) -> set[str]:
 def unhit(names: set[str], hit: set[str]) -> set[str]:
     patterns = {name: re.compile(re.sub(r"\\\{.*?\\\}", ".+", re.escape(name))) for name in names}
     return {name for name, pattern in patterns.items() if not any(pattern.fullmatch(one) for one in hit)}
+
+
+@contextmanager
+def warmed(bench: "Bench") -> Iterator[None]:
+    """Runs a sender here, so that those that are forked find all loaded, and their SQL compiled."""
+    plain, made = store.create_engine, []
+
+    def remembered(*given: Any, **named: Any) -> Engine:
+        made.append(plain(*given, **named))
+        return made[-1]
+
+    def begun(*given: Any, **named: Any) -> Engine:
+        engine, known = plain(*given, **named), next(turns)
+        engine.dialect, engine._compiled_cache = known.dialect, known._compiled_cache
+        return engine
+
+    try:
+        store.create_engine = remembered
+        bench.sender(bench.world("warm"), Clock())
+        turns = cycle(made)
+        store.create_engine = begun
+        yield
+    finally:
+        store.create_engine = plain
 
 
 # --- children --------------------------------------------------------------------------------------------------------

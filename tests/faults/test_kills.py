@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from amounts import FULL, many
 from conftest import Ledgers
-from kills import Bench, Kill, known_points, names_in_source, plans, trial, unhit
+from kills import Bench, Kill, known_points, names_in_source, plans, trial, unhit, warmed
 from serving import serve
 
-PARTS = 4
+PARTS = many(4, 12)
 
 
 def fresh(kills: list[Kill]) -> str:
@@ -26,14 +26,15 @@ def test_a_sender_that_is_killed_at_any_failpoint_leaves_nothing_lost_doubled_or
     turn += 2 * ("postgresql" in ledgers("which"))
     with serve("smtp" if channel == "email" else "fcm", tmp_path / "log") as server:
         bench = Bench(channel, server, ledgers, tmp_path)
-        points = known_points(bench)
         found: Counter[str] = Counter()
         wrong: list[str] = []
-        for number, (seed, kills) in enumerate(plans(points, many(1, 48), part if FULL else turn, PARTS)):
-            facts, killed = trial(bench, f"{fresh(kills)}-{part}-{number}", kills)
-            wrong += [f"{kills} seed {seed}: {fault}" for fault in facts.faults]
-            found += Counter({"lost": facts.lost, "duplicated": facts.duplicates, "unknown and listed": facts.unknown})
-            found += Counter({"kills": killed, "rupiah of drift": facts.drift})
+        with warmed(bench):
+            planned = plans(known_points(bench), many(1, 36), part if FULL else turn, PARTS)
+            for number, (seed, kills) in enumerate(planned):
+                facts, killed = trial(bench, f"{fresh(kills)}-{part}-{number}", kills)
+                wrong += [f"{kills} seed {seed}: {fault}" for fault in facts.faults]
+                found += Counter({"kills": killed, "lost": facts.lost, "duplicated": facts.duplicates})
+                found += Counter({"rupiah of drift": facts.drift, "unknown and listed": facts.unknown})
     for name in ("kills", "lost", "duplicated", "rupiah of drift", "unknown and listed"):
         record_property(name, found[name])
     assert wrong == []
