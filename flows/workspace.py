@@ -18,6 +18,7 @@ from datetime import date, datetime
 from functools import reduce
 from operator import and_
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import pyarrow as pa
@@ -138,7 +139,7 @@ def table_digest(table: pa.Table) -> str:
 def write_text(path: Path, text: str) -> None:
     """Replaces a file in one step, durably."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
     with aside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
