@@ -73,6 +73,11 @@ def load_champion(workspace: Workspace, as_of: datetime | None = None) -> Champi
     return _load(workspace.models / name)
 
 
+def load_model(folder: Path) -> Champion:
+    """A model by its folder, whether it serves or not. Raises ArtifactError naming the file if it is damaged."""
+    return _load(folder)
+
+
 def publish_champion(workspace: Workspace, manifest: Mapping[str, Any], serving: Fitted, at_cut: Fitted) -> Champion:
     """Writes a model into models/ID/ and lets it serve, unless one of a later as-of instant does; each step is atomic.
 

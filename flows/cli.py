@@ -48,6 +48,7 @@ for command in (
     privacy.optout_keys,
     privacy.feedback,
     privacy.history,
+    privacy.forget,
 ):
     app.command()(command)
 app.add_typer(campaign_app, name="campaign")

@@ -19,9 +19,11 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.forgetting.register import forgotten_test
 from flows.intake.accounting import accounting_markdown
 from flows.intake.checks import all_reasons
 from flows.intake.database import DatabaseUnreachableError
+from flows.intake.forgotten import Forgotten
 from flows.intake.mapping import like
 from flows.intake.sources import Staged
 from flows.intake.table import Batch, derive_missing_items, learn_ids, stage_database, take_in, view_stored
@@ -69,7 +71,7 @@ def ingest_tables(
     with taking_in(workspace) as aside, _engine(settings, aside) as database:
         batch = Batch(
             database, workspace, settings, clock.astimezone(UTC), aside, on_progress or log.info, stage_database,
-            read_catalog(workspace), read_ingests(workspace),
+            read_catalog(workspace), read_ingests(workspace), forgotten=Forgotten(forgotten_test(workspace, settings)),
         )  # fmt: skip
         summary = {}
         for name, table in TABLES.items():

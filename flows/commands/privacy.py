@@ -99,6 +99,41 @@ def _offer_row(offer: Mapping[str, Any]) -> list[str]:
     return [one or "–" for one in (*shown, offer["why"])]
 
 
+def forget(
+    customer: str,
+    workspace: Folder = HERE,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be taken back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person: no byte of name, address or token stays in the workspace; sums and counts do."""
+    from campaigns.ledger import open_ledger
+    from flows.delivering.ledgers import open_for
+    from flows.forget import forget_customer
+    from flows.keys import workspace_keys
+    from flows.refusals import has_ledger
+
+    place, settings = opened(workspace)
+    if not yes and not as_json:
+        typer.confirm(f"Forget customer {customer}? This cannot be taken back", abort=True)
+    now = datetime.now(UTC)
+    ledgers = [open_for(place, settings, True, now)] if has_ledger(place, settings) else []
+    ledgers += [open_ledger(str(path), now) for path in [place.rehearsals / "ledger.db"] if path.exists()]
+    try:
+        with console.progress("forget", quiet=as_json or not console.err.is_terminal):
+            result = forget_customer(place, settings, ledgers, workspace_keys(place, settings), customer, now)
+    finally:
+        for ledger in ledgers:
+            ledger.close()
+    if as_json:
+        return console.print_json(result)
+    rows = [(table, count) for table, count in sorted(result["tables"].items())]
+    rows += [(name, len(result[name])) for name in ("runs", "models", "files")]
+    console.show("Rewritten", ("what", "rows or files"), [*rows, ("messages in ledgers", result["messages"])])
+    said = [f"{source} still holds them and is yours: take them out there too" for source in result["still_in"]]
+    said += ["exports that were handed to others, and backups, are not reached from here"]
+    console.finish(f"forgotten; what stays of them is {result['pseudonym']}", said)
+
+
 def feedback(
     path: Annotated[Path, typer.Argument(help="A mail, an mbox, a maildir, a CSV of events, or a folder of these.")],
     workspace: Folder = HERE,

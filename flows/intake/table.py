@@ -16,6 +16,7 @@ from flows.intake.checks import LEFT_OUT, judge_rows
 from flows.intake.csv_lines import LINE
 from flows.intake.database import run_query
 from flows.intake.derived_items import derive_items
+from flows.intake.forgotten import Forgotten, leave_out_forgotten
 from flows.intake.mapping import duck_type
 from flows.intake.quarantine import write_quarantine
 from flows.intake.sources import FILE, Staged, first_line, literal, quoted, stage_files, stage_query
@@ -42,6 +43,7 @@ class Batch:
     catalog: dict[str, Any]
     ingests: dict[str, Any]
     known: set[str] = field(default_factory=set)
+    forgotten: Forgotten = field(default_factory=Forgotten)
 
 
 def stage_database(
@@ -133,6 +135,7 @@ def _judge(batch: Batch, table: Table, source: Source, number: int) -> Staged:
         judged = judge_rows(database, table, source, staged, batch.clock, frozenset(batch.known))
         batch.tell(f"{name}: checking {staged.rows:,} rows")
         database.execute(f"insert into judged_{name} by name select *, {number} as _source from ({judged})")
+        leave_out_forgotten(batch.database, table, staged, number, batch.forgotten)
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
