@@ -4,7 +4,7 @@ export OPENBLAS_NUM_THREADS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test lint lock reference clean
+.PHONY: demo test lint lock reference screenshots clean
 
 demo: .venv/installed
 	$(BIN)/larisma demo
@@ -37,3 +37,7 @@ clean:
 reference: .venv/installed
 	$(BIN)/python -c "from campaigns.reference import reference_page; print(reference_page(), end='')" > docs/campaign-reference.md
 	$(BIN)/larisma campaign schema --print > docs/campaign.schema.json
+
+# Needs Chromium: what every preset's messages look like, for docs/messages.md.
+screenshots: .venv/installed
+	$(BIN)/python docs/screenshots.py

@@ -10,7 +10,7 @@ import html
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from importlib.resources import files
 from itertools import islice
@@ -57,8 +57,9 @@ GOODS = {  # category → items of offers on it
     "Grocery > Baking Mixes": (("Tepung bolu kukus siap pakai", "Dapur Ibu", 18_900, None),),
 }
 PHONE, DESKTOP = (390, 844), (1280, 900)
+REGISTERS = ("gajian-jv", "gajian-su")  # shown beside the first message of each preset
 TALL = 3_200  # of a phone's message shown whole
-QUALITY = 62
+QUALITY = 50
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,14 @@ def sheet(one: Sight, *, whole: bool = False) -> tuple[str, int, int]:
     phone, desk = (1.0, 1.0) if whole else (0.62, 0.46)
     tall = TALL if whole else PHONE[1]
     width = int(2 * PHONE[0] * phone + DESKTOP[0] * desk + 64)
-    height = int(max(tall * phone, 2 * DESKTOP[1] * desk + 16)) + 44
+    height = int(max(tall * phone, 2 * DESKTOP[1] * desk + 16)) + 32
     mails = {dark: html.escape(in_light(one.page, dark=dark)) for dark in (False, True)}
 
     def screen(dark: bool, size: tuple[int, int], scale: float) -> str:
         wide, high = size
         return (
             f'<div class="screen" style="width:{wide * scale:.0f}px;height:{high * scale:.0f}px">'
-            f'<iframe sandbox="" style="width:{wide}px;height:{high}px;transform:scale({scale})" '
+            f'<iframe style="width:{wide}px;height:{high}px;transform:scale({scale})" '
             f'srcdoc="{mails[dark]}"></iframe></div>'
         )
 
@@ -162,7 +163,7 @@ iframe {{ border: 0; transform-origin: 0 0; }}
 <div class="desks">{screen(False, DESKTOP, desk)}{screen(True, DESKTOP, desk)}</div>
 """,
         width,
-        height + (130 if one.push else 0),
+        height,
     )
 
 
@@ -181,7 +182,6 @@ def photograph(one: Sight, target: Path, *, whole: bool) -> None:
         subprocess.run(  # noqa: S603 - our own page, in a browser without a network to speak of
             [
                 browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
-                "--virtual-time-budget=3000",
                 "--disable-background-networking", f"--user-data-dir={folder}/profile",
                 f"--window-size={width},{height}", f"--screenshot={picture}", source.as_uri(),
             ],
@@ -196,9 +196,7 @@ if __name__ == "__main__":
     parser.add_argument("presets", nargs="*", metavar="PRESET")
     parser.add_argument("--out", type=Path, default=IMAGES)
     parser.add_argument("--whole", action="store_true")
-    parser.add_argument(
-        "--all", action="store_true", help="every phase and language, not the first of each preset alone"
-    )
+    parser.add_argument("--all", action="store_true", help="of every phase and language")
     parser.add_argument("--format", choices=("webp", "png"), default="webp")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -206,6 +204,12 @@ if __name__ == "__main__":
         if given.presets and path.stem not in given.presets:
             continue
         every = sights(path)
-        for one in every if given.all else every[:1]:
-            photograph(one, given.out / f"message-{one.name}.{given.format}", whole=given.whole)
-            print(given.out / f"message-{one.name}.{given.format}")
+        shown = (
+            every
+            if given.all
+            else [replace(every[0], name=path.stem), *(one for one in every if one.name in REGISTERS)]
+        )
+        for one in shown:
+            target = given.out / f"message-{one.name}.{given.format}"
+            photograph(one, target, whole=given.whole)
+            print(target)
