@@ -126,7 +126,7 @@ def plan_campaign(
         of = np.flatnonzero(pc.equal(people["arm"], name).to_numpy())
         p0 = propensity[of] * reach.astype(np.float32)
         pairs = candidates(people.take(of), may_get[of], p0, seed, numbers[of] if numbers.shape[1] else None)
-        waits = (could_get & ~may_get.any(axis=1))[of]
+        waits = could_get[of] & ~may_get[of].any(axis=1)
         return Arm(people.take(of), may_get[of], waits, propensity[of], pairs, [label[of] for label in shared])
 
     return Plan(
