@@ -116,7 +116,7 @@ def plan_campaign(
         since = as_of - timedelta(days=days)
         own = people["customer_id"]
         may_get &= ~bought_lately(own, known.purchases, scopes, items["item_id"], narrow, since=since)
-    could_get = may_get.any(axis=1)
+    could_get: NDArray[np.bool_] = np.asarray(may_get.any(axis=1))
     may_get &= ~np.array([offer.id in agreed.waiting for offer in campaign.offers])
     propensity = propensities(chances, people["customer_id"], may_get)
     own, shared = groups_of(asked, campaign.limits, people), groups_of(asked, night, people)
@@ -126,7 +126,7 @@ def plan_campaign(
         of = np.flatnonzero(pc.equal(people["arm"], name).to_numpy())
         p0 = propensity[of] * reach.astype(np.float32)
         pairs = candidates(people.take(of), may_get[of], p0, seed, numbers[of] if numbers.shape[1] else None)
-        waits = could_get[of] & ~may_get[of].any(axis=1)
+        waits = could_get[of] & ~np.asarray(may_get[of].any(axis=1))
         return Arm(people.take(of), may_get[of], waits, propensity[of], pairs, [label[of] for label in shared])
 
     return Plan(
