@@ -17,7 +17,7 @@ from flows.announcements import workspace_moon
 from flows.delivering.breaker import WINDOW, Breaker
 from flows.delivering.connections import Opened, connections, envelope_of, pace_of, rehearsed
 from flows.delivering.desk import Desk
-from flows.delivering.facts import Facts, Watch, read_facts
+from flows.delivering.facts import Watch, read_facts
 from flows.delivering.job import Job, patiently
 from flows.delivering.mending import decided
 from flows.delivering.outgoing import Delivery, alert_of, standing
@@ -39,8 +39,9 @@ def send(one: Delivery) -> None:
     job = Job(one.ledger, *one.run.firing, one.asked, len(one.run.messages), one.live)
     job.done = sum(n for (_, state), n in states.items() if state not in OPEN)
     work: list[Callable[[], None]] = []
+    watch = Watch(one.workspace, lambda now: read_facts(one.workspace, one.settings, one.campaign, one.run, now))
     for channel in one.run.channels:
-        line, opened = _line(one, channel)
+        line, opened = _line(one, channel, watch)
         work += [
             _thread(job, line, opened, one.timer(), f"{os.getpid()}-{channel}-{n}") for n in range(line.connections)
         ]
@@ -78,7 +79,7 @@ def _thread(job: Job, line: Line, opened: Opened, timer: Timer, sender: str) -> 
     return work
 
 
-def _line(one: Delivery, channel: str) -> tuple[Line, Opened]:
+def _line(one: Delivery, channel: str, watch: Watch) -> tuple[Line, Opened]:
     if one.live:
         opened, number = connections(one.workspace, one.settings, channel, one.clock)
     else:
@@ -99,15 +100,12 @@ def _line(one: Delivery, channel: str) -> tuple[Line, Opened]:
     night = night_of(one.run.manifest, one.settings)
     ids = account_ids(one.ledger, *one.run.firing, night)
 
-    def read(now: datetime) -> Facts:
-        return read_facts(one.workspace, one.settings, one.campaign, one.run, now)
-
     desk = Desk(
         one.workspace,
         one.settings,
         one.ledger,
         one.sent,
-        Watch(one.workspace, read),
+        watch,
         rules,
         decided(one.workspace, one.settings, one.run, one.campaign, ids),
         Rendered(one.run, channel),
