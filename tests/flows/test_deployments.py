@@ -153,7 +153,7 @@ def prefect(shop, tmp_path_factory) -> Iterator[Prefect]:
 
             def registered() -> bool:
                 assert runner.poll() is None, (folder / "serve.log").read_text()
-                return len(found.post("/deployments/filter")) == 3
+                return len(found.post("/deployments/filter")) == 5
 
             until(registered, "the deployments")
             yield found
@@ -243,6 +243,6 @@ def test_nothing_that_the_server_keeps_of_a_run_is_personal(prefect, fired):
 
 def test_there_is_one_deployment_for_the_night_and_one_for_each_campaign(shop):
     found = deployments(shop.workspace, shop.settings)
-    assert [deployment.full_name for deployment in found] == ["night/nightly", "decide/panen"]
+    assert [deployment.full_name for deployment in found] == ["night/nightly", "decide/panen", "deliver/panen"]
     assert all(deployment.concurrency_limit == 1 for deployment in found)
-    assert [len(deployment.schedules) for deployment in found] == [1, 0]
+    assert [len(deployment.schedules) for deployment in found] == [1, 0, 0]
