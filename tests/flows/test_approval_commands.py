@@ -50,7 +50,7 @@ def test_json_is_what_was_approved_and_nothing_else(toko, capsys):
     found = json.loads(out)
     assert code == 0
     assert (found["by"], found["state"], len(found["hash"]), found["changes"]) == ("Rina", "never", 64, [])
-    assert found["audience"]["funnel"][0] == ["customers", 147]
+    assert found["audience"]["funnel"][0] == ["customers", 150]
     assert sorted(found["parts"]) == ["audience", "content", "funders", "limits", "offers", "schedule"]
 
 
