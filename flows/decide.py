@@ -28,7 +28,7 @@ from flows.controls import record_controls
 from flows.deciding.chances import Past
 from flows.deciding.choice import Choice, Together, choose
 from flows.deciding.considered import CONSIDERED, considered_table, losing_counts
-from flows.deciding.due import Due, due_on
+from flows.deciding.due import Due, due_on, has_begun, not_begun
 from flows.deciding.greeting import greeting_decisions, greeting_facts, not_greeted
 from flows.deciding.held import held_runs, local_day
 from flows.deciding.messages import render_messages, sending_times
@@ -85,8 +85,12 @@ def decide_campaign(
     Raises InputError for what is wrong with the campaign, the settings or the tables; RunError if no model can serve.
     """
     campaign = find_campaign(workspace, campaign_id)
-    due = [(campaign, due_occurrence(campaign.schedule, as_of, moon=workspace_moon(workspace)))]
-    return decide_together(workspace, settings, due, as_of, hindsight=hindsight)[0]
+    occurrence = due_occurrence(campaign.schedule, as_of, moon=workspace_moon(workspace))
+    if has_begun(workspace, campaign, occurrence):
+        raise InputError(
+            f"{campaign_id} {occurrence.name}: its sending has begun, and what people got may not be decided anew"
+        )
+    return decide_together(workspace, settings, [(campaign, occurrence)], as_of, hindsight=hindsight)[0]
 
 
 def decide_night(
@@ -103,8 +107,9 @@ def decide_night(
 
     Returns the night's manifest: {"day", "as_of", "campaigns": a row for each, "certificate" …}; where nothing is due,
     without campaigns, and nothing is written. skipped: takes up what keeps a campaign from being decided, so that the
-    others are; without it, it is raised. Raises as decide_campaign.
+    others are; without it, it is raised. What is being sent stays as it is. Raises as decide_campaign.
     """
+    due = not_begun(workspace, due)
     if not due:
         return {"day": day.isoformat(), "as_of": as_of.isoformat(), "campaigns": []}
     runs = decide_together(workspace, settings, due, as_of, hindsight=hindsight, skipped=skipped)

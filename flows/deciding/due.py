@@ -57,3 +57,12 @@ def due_tonight(
     nights = [*sorted(missed.items(), key=lambda night: night[0])]
     nights += [(today, due_on(campaigns, settings, today, as_of, moon)), (tomorrow, early)]
     return [(day, due) for day, due in nights if due]
+
+
+def not_begun(workspace: Workspace, due: Due) -> Due:
+    """Without those whose sending has begun: what people got may not be decided anew."""
+    return [one for one in due if not has_begun(workspace, *one)]
+
+
+def has_begun(workspace: Workspace, campaign: Campaign, occurrence: Occurrence) -> bool:
+    return workspace.delivery(campaign.id, occurrence.name).exists()

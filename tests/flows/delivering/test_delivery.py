@@ -1,5 +1,6 @@
 """A delivery as a whole, against a channel that writes down what it is handed."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email import message_from_bytes
@@ -7,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from campaigns.calendar import due_occurrence
 from campaigns.channels.parcel import Answer
 from campaigns.ledger import LedgerError, claim, opt_out, pause_offer, resume_offer
 from campaigns.ledger.history import balances
 from campaigns.ledger.schema import BOUNCED, FINISHED, PENDING, RUNNING, SENT, UNKNOWN
+from flows.campaign_files import find_campaign
+from flows.decide import decide_night
 from flows.delivering.steering import steer
 from flows.workspace import read_json
 from recsys.tables import InputError
@@ -118,12 +122,25 @@ def test_what_is_late_expires_and_is_never_sent(going: Any) -> None:
     assert len(going.by.taken) <= 11
 
 
-def test_an_occurrence_that_was_decided_anew_after_it_was_planned_is_refused(going: Any) -> None:
-    going.deliver()
-    going.shop.edit_campaign("window_days: 20", "window_days: 19")
-    going.shop.decide()
-    with pytest.raises((LedgerError, InputError)):
+def test_what_is_being_sent_is_not_decided_anew(going: Any) -> None:
+    going.deliver(asked=lambda: True)
+    with pytest.raises(InputError, match="its sending has begun"):
+        going.shop.decide()
+    campaign = find_campaign(going.workspace, "panen")
+    due = [(campaign, due_occurrence(campaign.schedule, going.shop.as_of))]
+    night = decide_night(going.workspace, going.shop.settings, going.due.date(), due, going.shop.as_of)
+    assert night["campaigns"] == []
+    assert going.deliver()["state"] == FINISHED
+
+
+def test_a_run_that_was_replaced_all_the_same_is_refused(going: Any) -> None:
+    going.deliver(asked=lambda: True)
+    going.run.folder.joinpath("manifest.json").write_text(
+        json.dumps({**going.run.manifest, "code": "another"}), encoding="utf-8"
+    )
+    with pytest.raises(LedgerError, match="from another run"):
         going.deliver()
+    assert going.by.taken == []
 
 
 # --- from another terminal -------------------------------------------------------------------------------------------
