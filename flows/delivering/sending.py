@@ -39,9 +39,9 @@ def send(one: Delivery) -> None:
     job = Job(one.ledger, *one.run.firing, one.asked, len(one.run.messages), one.live)
     job.done = sum(n for (_, state), n in states.items() if state not in OPEN)
     work: list[Callable[[], None]] = []
-    watch = Watch(one.workspace, lambda now: read_facts(one.workspace, one.settings, one.campaign, one.run, now))
+    watch = watch_of(one)
     for channel in one.run.channels:
-        line, opened = _line(one, channel, watch)
+        line, opened = line_of(one, channel, watch)
         work += [
             _thread(job, line, opened, one.timer(), f"{os.getpid()}-{channel}-{n}") for n in range(line.connections)
         ]
@@ -79,7 +79,12 @@ def _thread(job: Job, line: Line, opened: Opened, timer: Timer, sender: str) -> 
     return work
 
 
-def _line(one: Delivery, channel: str, watch: Watch) -> tuple[Line, Opened]:
+def watch_of(one: Delivery) -> Watch:
+    return Watch(one.workspace, lambda now: read_facts(one.workspace, one.settings, one.campaign, one.run, now))
+
+
+def line_of(one: Delivery, channel: str, watch: Watch) -> tuple[Line, Opened]:
+    """What a channel's messages are got ready and paced by, and what opens a connection."""
     if one.live:
         opened, number = connections(one.workspace, one.settings, channel, one.clock)
     else:
