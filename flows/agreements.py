@@ -3,6 +3,7 @@
 A funder's history stands in the workspace's agreements/CAMPAIGN/FUNDER.json.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from campaigns.approval import Difference
 from campaigns.faults import near
+from campaigns.fields import SLUG
 from campaigns.offer import RETAILER
 from campaigns.spec import Campaign
 from campaigns.terms import Terms, changes_that_void, co_funded, co_funders, funder_terms
@@ -46,6 +48,9 @@ class Agreement:
 
 
 def agreement_file(workspace: Workspace, campaign_id: str, funder: str) -> Path:
+    """Raises InputError for what is no funder's name."""
+    if not re.fullmatch(SLUG, funder):
+        raise InputError(f"--funder: expected a funder as campaign files name them, got {funder!r}")
     return workspace.root / "agreements" / campaign_id / f"{funder}.json"
 
 

@@ -22,18 +22,19 @@ def approve(
     from flows import approval_views, views
     from flows.approvals import approve as record
     from flows.approvals import withdraw_approval
-    from flows.campaign_files import find_campaign
+    from flows.campaign_files import campaign_path, find_campaign
     from flows.records import checked_name
     from flows.review import review
 
     place, settings = opened(workspace)
-    found, now = find_campaign(place, campaign), datetime.now(UTC)
+    now = datetime.now(UTC)
     if withdraw:
-        entry = withdraw_approval(place, campaign, by, now)
+        entry = withdraw_approval(place, campaign_path(place, campaign).stem, by, now)
         if as_json:
             return console.print_json(entry)
         return console.finish(f"{campaign} is approved no more: {entry['by']}", ["nothing of it is delivered live"])
     checked_name(by)
+    found = find_campaign(place, campaign)
     result = review(place, settings, found, now)
     if not as_json:
         if result["audience"]:
@@ -90,16 +91,17 @@ def campaign_agree(
     """Record that a funder agrees to its terms as they are now. Any change of its part voids it."""
     from flows import approval_views
     from flows.agreements import agree, agreement_of, withdraw_agreement
-    from flows.campaign_files import find_campaign
+    from flows.campaign_files import campaign_path, find_campaign
     from flows.catalogue import read_items
 
     place, settings = opened(workspace)
-    found, now = find_campaign(place, campaign), datetime.now(UTC)
+    now = datetime.now(UTC)
     if withdraw:
-        entry = withdraw_agreement(place, campaign, funder, by, now)
+        entry = withdraw_agreement(place, campaign_path(place, campaign).stem, funder, by, now)
         if as_json:
             return console.print_json(entry)
         return console.finish(f"{funder} agrees no more: {entry['by']}", ["its offers are given to nobody"])
+    found = find_campaign(place, campaign)
     before = agreement_of(place, settings, found, funder, read_items(place))
     entry = agree(place, settings, found, funder, by, now)
     if as_json:

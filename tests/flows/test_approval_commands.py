@@ -127,6 +127,21 @@ def test_agreeing_again_shows_what_has_changed(toko, capsys):
     assert call(capsys, *words, "--withdraw")[0] == 0
 
 
+def test_a_faulty_campaign_file_keeps_nobody_from_withdrawing(toko, capsys):
+    call(capsys, "approve", "panen", "--by", "Rina", "--workspace", toko)
+    (toko / "campaigns" / "panen.yaml").write_text("id: panen\n", encoding="utf-8")
+    assert call(capsys, "approve", "panen", "--by", "Rina", "--workspace", toko)[0] == 2
+    assert call(capsys, "approve", "panen", "--by", "Rina", "--withdraw", "--workspace", toko)[0] == 0
+
+
+@pytest.mark.parametrize("funder", ["../panen", "Sari Murni", ""])
+def test_a_name_that_is_no_funders_reads_no_file(toko, capsys, funder):
+    words = ("campaign", "agree", "panen", "--funder", funder, "--by", "Dewi", "--withdraw", "--workspace", toko)
+    code, _, err = call(capsys, *words)
+    assert code == 2
+    assert "--funder: expected a funder as campaign files name them" in err
+
+
 @pytest.mark.parametrize("verb", ["terms", "agree"])
 def test_a_funder_that_pays_nothing_is_refused_by_name(toko, capsys, verb):
     more = ("--by", "Dewi") if verb == "agree" else ()
