@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.cells import Cells, bought_after, days_before
-from recsys.discoveries import Discoveries, Taste, fit_discoveries
+from recsys.discoveries import GROUP_PRIOR, Discoveries, Taste, fit_discoveries
+from recsys.drivers import Parts, drivers
 from recsys.interactions import InteractionMatrix
 from recsys.models import Floats, LinearModel, ModelError, Recommender, Rows, factor_shares, fit_als, similar_items
 from recsys.neighbours import largest
@@ -95,6 +96,25 @@ class Blend:
             part / np.maximum(part.sum(axis=0), LEAST) * (of * scale) for part, of in zip(parts, lifts, strict=True)
         )
         return past, np.where(np.isin(items, past), own, taste).astype(np.float32)
+
+    def drivers(self, rows: Rows, at: Rows, items: Rows, speak_of: NDArray[np.bool_]) -> NDArray[np.int32]:
+        near = self._taste.nearest
+        parts = Parts(
+            self.item_factors,
+            self._gram,
+            self.confidence,
+            near.indptr,
+            near.indices,
+            near.data,
+            customer_factors=self.customer_factors,
+            groups=self.groups,
+            usual=self._taste.usual,
+            prior=GROUP_PRIOR,
+            least=self._taste.least,
+            floor=self._taste.floor,
+            slope=self.weights,
+        )
+        return drivers(parts, self.indptr, self.indices, rows, at, items, speak_of)
 
     def explain(self, row: int, item: int) -> list[tuple[int, float]]:
         return largest(*self.contributions(row, np.array([item])))

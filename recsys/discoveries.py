@@ -53,7 +53,12 @@ class Taste:
     def measures(self) -> int:
         return 2 + len(self.groups)
 
-    @property
+    @cached_property
+    def least(self) -> Floats:
+        """What each measure is drawn in by, float32 [measures]."""
+        return np.array([LEAST_FACTOR, LEAST_SIMILAR, *[LEAST_GROUP] * len(self.groups)], np.float32)
+
+    @cached_property
     def floor(self) -> Floats:
         """The logarithm of each measure where there is no taste, float32 [measures]."""
         return np.log(np.array([LEAST_FACTOR, LEAST_SIMILAR, *[1 + LEAST_GROUP] * len(self.groups)], np.float32))
@@ -64,7 +69,7 @@ class Taste:
         return csr_matrix((ones, self.history.indices, self.history.indptr), shape=self.history.shape)
 
     @cached_property
-    def _nearest(self) -> csr_matrix:
+    def nearest(self) -> csr_matrix:
         """The other way round, from an item to those that it is similar to, of which few are picked fast."""
         return self.similar.T.tocsr()
 
@@ -79,10 +84,18 @@ class Taste:
             out.append((members, (total / max(total.sum(), 1e-12)).astype(np.float32)))
         return out
 
+    @cached_property
+    def usual(self) -> Floats:
+        """Each group's share of all confidence, float32 [levels × groups]; 0 where a level has fewer groups."""
+        out = np.zeros((len(self.groups), int(self.groups.max(initial=-1)) + 1), np.float32)
+        for level, (_, share) in enumerate(self._levels):
+            out[level, : len(share)] = share
+        return out
+
     def logs(self, rows: Rows, columns: Rows | slice) -> list[Floats]:
         """The logarithm of each measure, [rows × columns] each. columns: item rows, or slice(None) for all."""
         factor = self.customer_factors[rows] @ self.item_factors[columns].T
-        near = self.similar if isinstance(columns, slice) else self._nearest[columns].T
+        near = self.similar if isinstance(columns, slice) else self.nearest[columns].T
         similar = (self._bought[rows] @ near).toarray()
         out = [np.maximum(factor, 0, out=factor), similar]
         history = self.history[rows]
@@ -91,14 +104,14 @@ class Taste:
             own = (history @ members).toarray() + np.float32(GROUP_PRIOR) * share
             own /= (weight + np.float32(GROUP_PRIOR)) * np.maximum(share, np.float32(1e-9))
             out.append(own[:, numbers[columns]])
-        for part, least in zip(out, (LEAST_FACTOR, LEAST_SIMILAR, *[LEAST_GROUP] * len(self.groups)), strict=True):
+        for part, least in zip(out, self.least, strict=True):
             part += least
             np.log(part, out=part)
         return out
 
     def shares(self, past: Rows, weight: Floats, items: Rows, factor_shares: Floats) -> list[Floats]:
         """What each past purchase adds to each measure before its logarithm, [past × items] each, at least 0."""
-        out = [np.maximum(factor_shares, 0), self._nearest[items][:, past].toarray().T]
+        out = [np.maximum(factor_shares, 0), self.nearest[items][:, past].toarray().T]
         out += [weight[:, None] * (numbers[past][:, None] == numbers[items]) for numbers in self.groups]
         return out
 

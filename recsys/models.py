@@ -23,6 +23,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys import topk
+from recsys.drivers import Parts, drivers
 from recsys.half_step import customer_factors
 from recsys.neighbours import NeighbourModel, largest
 
@@ -60,6 +61,9 @@ class Recommender(Protocol):
 
         What is not of any past purchase, such as popularity, is in no share; all are 0 where a model cannot tell.
         """
+
+    def drivers(self, rows: Rows, at: Rows, items: Rows, speak_of: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """Of many contributions the largest alone: see recsys.drivers."""
 
     def explain(self, row: int, item: int) -> list[tuple[int, float]]:
         """(past item row, contribution to the score), largest first; empty where the score is popularity alone."""
@@ -135,6 +139,10 @@ class LinearModel:
             of_factors = factor_shares(self.item_factors, self._gram, past, self.confidence[span], items)
             share += self.factor_weight * of_factors
         return past, share
+
+    def drivers(self, rows: Rows, at: Rows, items: Rows, speak_of: NDArray[np.bool_]) -> NDArray[np.int32]:
+        parts = Parts(self.item_factors, self._gram, self.confidence) if len(self.confidence) else Parts()
+        return drivers(parts, self.indptr, self.indices, rows, at, items, speak_of)
 
     def explain(self, row: int, item: int) -> list[tuple[int, float]]:
         return largest(*self.contributions(row, np.array([item])))

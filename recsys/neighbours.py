@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.drivers import Parts, drivers
+
 Rows = NDArray[np.integer]
 Floats = NDArray[np.float32]
 
@@ -50,6 +52,11 @@ class NeighbourModel:
         past = self.indices[span]
         return past, self.history[span, None] * self._similar[past][:, items].toarray()
 
+    def drivers(self, rows: Rows, at: Rows, items: Rows, speak_of: NDArray[np.bool_]) -> NDArray[np.int32]:
+        near = self._nearest
+        parts = Parts(near_indptr=near.indptr, near_indices=near.indices, near_data=near.data, weight=self.history)
+        return drivers(parts, self.indptr, self.indices, rows, at, items, speak_of)
+
     def explain(self, row: int, item: int) -> list[tuple[int, float]]:
         return largest(*self.contributions(row, np.array([item])))
 
@@ -60,6 +67,11 @@ class NeighbourModel:
     def _similar(self) -> csr_matrix:
         items = len(self.popularity)
         return csr_matrix((self.similar_data, self.similar_indices, self.similar_indptr), shape=(items, items))
+
+    @cached_property
+    def _nearest(self) -> csr_matrix:
+        """The other way round, from an item to those that it is similar to."""
+        return self._similar.T.tocsr()
 
     @cached_property
     def _history(self) -> csr_matrix:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -59,7 +60,7 @@ def recommend(
                     pa.array(place + 1, pa.int32()),
                     matrix.items.take(pa.array(item)),
                     pa.array(score[at, place]),
-                    pa.array(reasons(model, matrix, rows[block], at, item, speak_of)),
+                    pa.array(reasons(model, matrix, rows[block], at, item, speak_of), pa.string()),
                 ],
                 schema=RECOMMENDATIONS.schema,
             )
@@ -143,23 +144,13 @@ def reasons(
     speak_of: NDArray[np.bool_] | None = None,
 ) -> list[str]:
     """One reason per (rows[at], item); at is in rising order. speak_of: as for recommend."""
-    found: list[str] = []
-    groups = np.split(items, np.searchsorted(at, np.arange(1, len(rows)))) if len(rows) else []
-    for k, group in enumerate(groups):
-        past, share = model.contributions(int(rows[k]), group)
-        if speak_of is not None:
-            past, share = past[speak_of[past]], share[speak_of[past]]
-        if not len(past):
-            found += ["popular"] * len(group)
-            continue
-        top, most = past[share.argmax(axis=0)], share.max(axis=0)
-        repeat = np.isin(group, past)
-        because = matrix.items.take(pa.array(top)).to_pylist()
-        found += [
-            "repeat" if again else f"because:{item}" if value > 0 else "popular"
-            for again, item, value in zip(repeat, because, most, strict=True)
-        ]
-    return found
+    if speak_of is None:
+        speak_of = np.ones(model.shape[1], bool)
+    driver = model.drivers(rows, at, items, speak_of)
+    names = matrix.items.take(pa.array(np.maximum(driver, 0)))
+    because = pc.binary_join_element_wise("because", names, ":")
+    plain = pa.array(np.where(driver == items, "repeat", "popular"))
+    return pc.if_else(pa.array((driver >= 0) & (driver != items)), because, plain).to_pylist()
 
 
 def _blocks(rows: int, columns: int) -> Iterator[Rows]:
