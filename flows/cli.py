@@ -48,6 +48,7 @@ for command in (
     privacy.optout_keys,
     privacy.feedback,
     privacy.history,
+    privacy.export,
     privacy.forget,
 ):
     app.command()(command)

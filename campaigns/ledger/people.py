@@ -1,15 +1,16 @@
 """What the ledger knows of single people: whose a message is, what they refused, and what came back from them."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, select
 
-from campaigns.ledger.planning import inserted
-from campaigns.ledger.schema import EVENTS, MESSAGES, OPT_OUTS, SUPPRESSIONS
+from campaigns.ledger.planning import inserted, occurrence_is
+from campaigns.ledger.schema import EVENTS, MESSAGES, OPT_OUTS, PENDING, SUPPRESSIONS
 from campaigns.ledger.store import Ledger, instant_of, milliseconds
 
 AT_ONCE = 900  # values in one query
@@ -56,6 +57,25 @@ def recipients(ledger: Ledger, message_ids: Iterable[str]) -> dict[str, Recipien
                 at = instant_of(row.changed_at)
                 found[row.message_id] = Recipient(row.customer_id, row.channel, row.campaign_id, at)
     return found
+
+
+def offers_of(ledger: Ledger, message_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Message → ids of the offers it has now, which may be others than were planned."""
+    found: dict[str, list[str]] = {}
+    with ledger.reading() as connection:
+        for some in _portions(message_ids):
+            query = select(MESSAGES.c.message_id, MESSAGES.c.offers).where(MESSAGES.c.message_id.in_(some))
+            found.update((row.message_id, json.loads(row.offers)) for row in connection.execute(query))
+    return found
+
+
+def next_due(ledger: Ledger, campaign_id: str, occurrence: str, channel: str) -> datetime | None:
+    """When the next waiting message of an occurrence is due; None if none waits."""
+    here = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.channel == channel)
+    query = select(func.min(MESSAGES.c.due_at)).where(here, MESSAGES.c.state == PENDING)
+    with ledger.reading() as connection:
+        due = connection.execute(query).scalar()
+    return None if due is None else instant_of(due)
 
 
 def refusals(ledger: Ledger, customer_id: str | None = None) -> list[Refusal]:

@@ -13,6 +13,7 @@ from flows.commands.options import HERE, AsJson, Folder, Language, opened, spoke
 from recsys.tables import InputError
 
 if TYPE_CHECKING:
+    from campaigns.channels.export import Format
     from flows.returned import Kind
 
 
@@ -97,6 +98,48 @@ def _offer_row(offer: Mapping[str, Any]) -> list[str]:
     funders = ", ".join(f"{name} {rupiah(amount)}" for name, amount in (offer.get("funders") or {}).items())
     shown = (offer["title"] or offer["offer_id"], terms, offer.get("code"), offer.get("until_words"), funders)
     return [one or "–" for one in (*shown, offer["why"])]
+
+
+def export(
+    campaign: str,
+    out: Annotated[Path, typer.Option(help="A new folder for messages.FORMAT and manifest.json.")],
+    form: Annotated[str, typer.Option("--format", help="csv, jsonl or parquet.")] = "csv",
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="Needs no approval and does not count: nothing is handed over.")
+    ] = False,
+    occurrence: Annotated[
+        str | None, typer.Option("--occurrence", help="One such as 20261211t170000z; default: the latest.")
+    ] = None,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Hand a run's messages over as a file to a service that sends them; the ledger keeps them as sent."""
+    from campaigns.channels.export import FORMATS
+    from flows.export import export_campaign
+
+    place, settings = opened(workspace)
+    if form not in FORMATS:
+        raise InputError(f"--format: expected one of {', '.join(FORMATS)}, got {form!r}")
+    with console.progress(f"export {campaign}", quiet=as_json or not console.err.is_terminal):
+        result = export_campaign(
+            place,
+            settings,
+            campaign,
+            cast("Format", form),
+            out,
+            live=not rehearsal,
+            clock=lambda: datetime.now(UTC),
+            occurrence=occurrence,
+        )
+    if as_json:
+        return console.print_json(result)
+    if result["left_out"]:
+        console.show("Left out", ("state", "reason", "messages"), result["left_out"])
+    said = "a rehearsal, nothing counts as sent" if rehearsal else "they count as sent"
+    console.finish(
+        f"wrote {', '.join(result['wrote'])}: {console.number(result['rows'])} messages; {said}",
+        [f"larisma feedback EVENTS.csv --workspace {workspace} takes in what the service reports"],
+    )
 
 
 def forget(

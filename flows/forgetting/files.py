@@ -21,7 +21,16 @@ from flows.workspace import Workspace, checksum, read_json, write_json, write_te
 from recsys.tables import InputError
 
 # What is not swept: who forgets does it itself (tables, published folders, ledgers), or it is the retailer's own.
-OWN = ("larisma.toml", "campaigns", "keys.json", "forgotten.json", "controls.json", "approvals", "agreements")
+OWN = (
+    "larisma.toml",
+    "campaigns",
+    "keys.json",
+    "forgotten.json",
+    "controls.json",
+    "exports.json",
+    "approvals",
+    "agreements",
+)
 DONE = ("tables", "runs", "models", "recommendations", ".ingest")
 TOMBSTONE = "[forgotten]"
 
@@ -49,20 +58,27 @@ def still_in(place: Workspace, settings: Settings, person: Person) -> list[str]:
 
 def shown_path(place: Workspace, path: Path, person: Person) -> str:
     """A path within the workspace; a name that is the person's is not repeated."""
-    shown = path.relative_to(place.root)
+    shown = path.relative_to(place.root) if path.is_relative_to(place.root) else path
     return str(shown.parent / "…") if person.in_name(path.name) else str(shown)
 
 
 def _files(place: Workspace, settings: Settings) -> Iterator[Path]:
     sources = {path.resolve() for path in _sources(place, settings)}
     skipped = {place.root / name for name in (*OWN, *DONE)}
-    for folder, folders, names in os.walk(place.root):
+    for folder, folders, names in (step for top in (place.root, *_exports(place)) for step in os.walk(top)):
         here = Path(folder)
         folders[:] = [name for name in folders if here / name not in skipped]
         for name in names:
             path = here / name
             if path not in skipped and path.is_file() and not path.is_symlink() and path.resolve() not in sources:
                 yield path
+
+
+def _exports(place: Workspace) -> list[Path]:
+    """Folders outside of the workspace that messages were exported to."""
+    known = place.root / "exports.json"
+    folders = [Path(one) for one in read_json(known)["folders"]] if known.exists() else []
+    return [one for one in folders if one.is_dir() and not one.is_relative_to(place.root.resolve())]
 
 
 def _sources(place: Workspace, settings: Settings) -> Iterator[Path]:

@@ -47,10 +47,9 @@ class Person:
 
     def in_name(self, path_name: str) -> bool:
         """Whether a file is named after them, as those of previews and of a run's sample mails are."""
-        words = re.split(r"[-.]", path_name)
-        own = file_name(self.customer_id)
-        named = f"-{own}-" in path_name or path_name.endswith(f"-{own}.html") or own in words[1:-1]
-        return named or any(one in path_name for one in (*self.messages, *self.needles))
+        own = re.escape(file_name(self.customer_id))
+        named = re.search(rf"-{own}-(email|push)\b|^[a-z]{{2}}(-[a-z]+)?-{own}\.html$", path_name)
+        return bool(named) or any(one in path_name for one in (*self.messages, *self.needles))
 
     def hashes(self, keys: Keys) -> dict[str, list[str]]:
         """Channel → keyed hashes of addresses; `customer`: of the id."""
