@@ -42,7 +42,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self, *, html: bool, limited: bool = True) -> None:
         super().__init__(autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         if limited:
-            self.concat = within_limits  # type: ignore[method-assign, assignment]
+            self.concat = within_limits  # type: ignore[method-assign]
         self.globals.clear()
         self.filters = {name: self.filters[name] for name in FILTERS}
         self.tests = {name: self.tests[name] for name in TESTS}

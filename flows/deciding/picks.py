@@ -1,5 +1,6 @@
 """Which items of an offer each customer is shown, and why."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import numpy as np
@@ -22,6 +23,7 @@ from recsys.rhythm import rhythm
 from recsys.scoring import reasons, top_items_for_pairs
 
 ITEMS_PER_OFFER = 4
+LOOKED_AT = 12  # of which those with a title of their own are shown
 NOT_ON: dict[str, tuple[Place, ...]] = {"push": ("push",)}  # a push may be read by others on a locked screen
 
 
@@ -42,6 +44,7 @@ def pick_items(
 ) -> tuple[list[list[str]], list[str]]:
     """(up to ITEMS_PER_OFFER item ids, best first; the reason's code for the first) of each customer's offer.
 
+    No two of them have the same title: to whom it is shown, the second would be the first once more.
     offer, channel: numbers in campaign.offers and CHANNELS, beside customers. Who has no history is shown what is
     popular with their kind, and of an offer none of whose items the model knows, what was ordered most.
     """
@@ -49,7 +52,7 @@ def pick_items(
     column = offer.astype(np.int64) + channel.astype(np.int64) * len(campaign.offers)
     shown = _shown(campaign, known, serving.matrix.items)
     rows = serving.matrix.customer_rows(customers)
-    top = top_items_for_pairs(serving.model, rows, column, shown, ITEMS_PER_OFFER)
+    top = top_items_for_pairs(serving.model, rows, column, shown, LOOKED_AT)
     why = np.full(len(rows), Reason("popular").code, object)
     new = without_history(serving.matrix, rows)
     told = np.flatnonzero((top[:, 0] >= 0) & ~new)
@@ -61,13 +64,30 @@ def pick_items(
     )
     top[strangers], why[strangers] = picks, codes
     names = serving.matrix.items.to_pylist()
-    items = [[names[item] for item in row if item >= 0] for row in top.tolist()]
+    titles = _titles(known)
+    items = [told_apart([names[item] for item in row if item >= 0], titles) for row in top.tolist()]
     if unknown := [k for k, row in enumerate(items) if not row]:
         most = _most_ordered(_shown(campaign, known, known.items["item_id"].combine_chunks()), known)
         for k in unknown:
-            items[k], why[k] = most[int(column[k])], Reason("popular").code
+            items[k], why[k] = told_apart(most[int(column[k])], titles), Reason("popular").code
     _say_rhythm(why, items, known, customers, as_of)
     return items, why.tolist()
+
+
+def _titles(known: Known) -> dict[str, str]:
+    """Item → what it is told by: its title without regard to case, or its id where it has none."""
+    ids, titles = (known.items[name].to_pylist() for name in ("item_id", "title"))
+    return {item: " ".join((title or item).casefold().split()) for item, title in zip(ids, titles, strict=True)}
+
+
+def told_apart(items: list[str], titles: Mapping[str, str]) -> list[str]:
+    """The first of each title, ITEMS_PER_OFFER of them at most."""
+    found: dict[str, str] = {}
+    for item in items:
+        found.setdefault(titles.get(item, item), item)
+        if len(found) == ITEMS_PER_OFFER:
+            break
+    return list(found.values())
 
 
 def _shown(campaign: Campaign, known: Known, item_ids: pa.Array) -> csr_matrix:
@@ -88,7 +108,7 @@ def _most_ordered(shown: csr_matrix, known: Known) -> list[list[str]]:
     for start, end in zip(by_column.indptr[:-1], by_column.indptr[1:], strict=True):
         inside = by_column.indices[start:end][by_column.data[start:end] != 0]
         best = sorted(inside.tolist(), key=lambda item: (-orders[item], names[item]))
-        found.append([names[item] for item in best[:ITEMS_PER_OFFER]])
+        found.append([names[item] for item in best[:LOOKED_AT]])
     return found
 
 
