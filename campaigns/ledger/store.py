@@ -64,12 +64,14 @@ class Ledger:
         sql, constant = _compiled(statement, self.marks.dialect)
         driver = self.marks.dialect.loaded_dbapi
         with self.turn:
-            connection = self.marks.raw_connection()
+            connection = None
             try:
+                connection = self.marks.raw_connection()
                 cursor = connection.cursor()
                 cursor.execute(sql, {**constant, **values})
             except driver.Error as error:
-                connection.invalidate()
+                if connection is not None:
+                    connection.invalidate()
                 self.marks.dispose()  # the others lead to the same server
                 raise DBAPIError.instance(sql, None, error, driver.Error, hide_parameters=True) from error
             connection.close()

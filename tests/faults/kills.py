@@ -86,11 +86,19 @@ def in_child(work: Callable[[], object]) -> int:
     """Exit code of a forked process that does the work; negative: the signal that killed it."""
     sys.stdout.flush()
     sys.stderr.flush()
+    return code_of(started(work))
+
+
+def started(work: Callable[[], object]) -> int:
+    """Process id of a fork that does the work."""
     pid = os.fork()
     if pid == 0:
         _work_and_leave(work)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    return pid
+
+
+def code_of(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _work_and_leave(work: Callable[[], object]) -> NoReturn:
@@ -205,7 +213,7 @@ def trial(bench: Bench, name: str, kills: Sequence[Kill]) -> tuple[Facts, int]:
     return judged(bench, world, done), done
 
 
-def judged(bench: Bench, world: World, kills: int) -> Facts:
+def judged(bench: Bench, world: World, kills: int, complete: bool = True) -> Facts:
     taken = [
         (str(one["message_id"]).partition("@")[0], str(one.get("recipient") or one.get("token")))
         for one in bench.server.taken()
@@ -222,4 +230,5 @@ def judged(bench: Bench, world: World, kills: int) -> Facts:
         late=[world.message(number) for number in world.of_kinds(("late",))],
         most_unknown=doubtful + (kills if hold else 0),  # each sender had one connection
         most_twice=0 if hold else kills,
+        complete=complete,
     )

@@ -85,7 +85,7 @@ def check(
         if state == "sent" and not came:
             faults.append(f"{where}, and no server has it")
             lost.append(message)
-        if came and message in late:
+        if (came and message in late) or (state == "sent" and row["changed_at"] > row["send_before"]):
             faults.append(f"{where}, and went out after its time")
         if came and state not in ("sent", "unknown"):
             faults.append(f"{where}, and a server has it")

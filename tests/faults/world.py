@@ -37,7 +37,7 @@ from campaigns.ledger.store import milliseconds
 from flows.delivering import sender
 from flows.delivering.breaker import Breaker
 from flows.delivering.desk import Ready
-from flows.delivering.job import Job
+from flows.delivering.job import Job, patiently
 from flows.delivering.sender import Line, send_line
 
 NOW = datetime(2026, 12, 11, 17, tzinfo=UTC)
@@ -69,10 +69,11 @@ class World:
     server: str
     unsure: str = "hold"
     ceiling: int = 100 * PRICE
+    only: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return MAILS if self.channel == "email" else PUSHES
+        return self.only or MAILS if self.channel == "email" else PUSHES
 
     def message(self, number: int) -> str:
         return f"{self.campaign}-{number:02}"
@@ -166,7 +167,7 @@ def deliver(world: World, clock: Clock, name: str = "a") -> None:
     ledger = open_ledger(world.url, clock.now())
     begin(world, ledger, clock.now())
     job = Job(ledger, *here(world), lambda: False, len(world.kinds))
-    desk: Any = SimpleNamespace(rules=SimpleNamespace(address_key=KEY), world=world, ledger=ledger)
+    desk: Any = SimpleNamespace(rules=SimpleNamespace(address_key=KEY), world=world, ledger=ledger, clock=clock)
     line = Line(world.channel, desk, Pace(), Breaker(world.channel), tries=20, connections=1)
     send_line(job, line, lambda: connection(world, clock), clock, name)
     if job.failure is not None:
@@ -177,13 +178,17 @@ def deliver(world: World, clock: Clock, name: str = "a") -> None:
 
 def prepared(desk: Any, claims: Sequence[Claim], now: datetime) -> tuple[list[Ready], list[Outcome]]:
     """In the place of the desk, which needs a whole workspace."""
-    renew(desk.ledger, claims, now, LEASE)
+    patiently(lambda: renew(desk.ledger, claims, now, LEASE), desk.clock)
     for own in claims:
         if int(own.message_id[-2:]) == 1:  # another offer, which uses more
-            ids = account_ids(desk.ledger, *here(desk.world))
-            uses = {ids["budget", "retailer"]: 2 * PRICE, ids["quota", "kopi"]: 250_000}
-            exchange(desk.ledger, own, ["teh"], uses, now)
+            patiently(lambda own=own: exchanged(desk, own, now), desk.clock)  # type: ignore[misc]
     return [Ready(own, parcel(desk.world, own.message_id)) for own in claims], []
+
+
+def exchanged(desk: Any, own: Claim, now: datetime) -> None:
+    ids = account_ids(desk.ledger, *here(desk.world))
+    uses = {ids["budget", "retailer"]: 2 * PRICE, ids["quota", "kopi"]: 250_000}
+    exchange(desk.ledger, own, ["teh"], uses, now)
 
 
 sender.prepared = prepared
