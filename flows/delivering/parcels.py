@@ -40,10 +40,9 @@ def parcel_of(
     Raises InputError, naming the message alone, for one that must not leave so: without a way to say no, or with an
     address that is none.
     """
-    name = row["message_id"]
+    name, signed = row["message_id"], as_sent(row, keys, optout_url)
     if row["channel"] != "email":
-        return Parcel(name, recipients, json.loads(row["payload"]))
-    signed = as_sent(row, keys, optout_url)
+        return Parcel(name, recipients, json.loads(signed["payload"]))
     link = signed_url(optout_url, name, keys.signing)
     if link not in signed["body_html"] or link not in signed["body_text"]:
         raise InputError(f"message {name}: it has no unsubscribe link of its own; decide the campaign again")
