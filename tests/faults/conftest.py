@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from world import without_a_desk
 
 Ledgers = Callable[[str], str]  # from a trial's name to the URL of an empty ledger
+
+
+@pytest.fixture(autouse=True, scope="module")
+def alone() -> Iterator[None]:
+    """Only the tests of this folder send without a workspace."""
+    with pytest.MonkeyPatch.context() as patch:
+        without_a_desk(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

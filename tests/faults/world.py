@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from campaigns.channels.email import Email, Server
 from campaigns.channels.pace import Pace
 from campaigns.channels.parcel import Channel, Parcel
@@ -191,5 +193,6 @@ def exchanged(desk: Any, own: Claim, now: datetime) -> None:
     exchange(desk.ledger, own, ["teh"], uses, now)
 
 
-sender.prepared = prepared
-sender.GROUP = 4
+def without_a_desk(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sender, "prepared", prepared)
+    patch.setattr(sender, "GROUP", 4)
