@@ -14,6 +14,7 @@ from campaigns.words import (
     HOME_ZONE,
     called,
     clock_words,
+    count,
     date_words,
     load_words,
     rupiah,
@@ -135,6 +136,7 @@ def _customer(row: Mapping[str, Any], language: str) -> Context:
         "tier": tame(row.get("tier"), 40),
         "city": tame(row.get("city"), 60),
         "points": int(row.get("points") or 0),
+        "points_words": count(int(row.get("points") or 0), language),
     }
 
 

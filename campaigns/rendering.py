@@ -3,9 +3,9 @@
 compile_content (once for a campaign) → message_context (for each message, plain values) → render_email or render_push.
 
 A campaign's texts may name shop, date, starts (00.00 WIB / 02.00 WIT); customer.name, .salutation, .called (Ibu Siti),
-.greeting (Halo, Ibu Siti!), .tier, .city, .points; of the first offer, or of each in offers, offer.title, .body,
-.benefit (Diskon 20%), .terms, .summary, .min_spend, .max_discount, .scope, .quota, .until, .until_short, .chosen, .url
-and .picks.
+.greeting (Halo, Ibu Siti!), .tier, .city, .points, .points_words (1.240); of the first offer, or of each in offers,
+offer.title, .body, .benefit (Diskon 20%), .terms, .summary, .min_spend, .max_discount, .scope, .quota, .until,
+.until_short, .chosen, .url and .picks.
 """
 
 import json

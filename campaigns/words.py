@@ -140,6 +140,11 @@ def number(value: float, language: str) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".").replace(".", load_words(language)["decimal"])
 
 
+def count(whole: int, language: str) -> str:
+    """1240 → 1.240 in Indonesian, 1,240 in English."""
+    return f"{whole:,}".replace(",", "," if load_words(language)["decimal"] == "." else ".")
+
+
 @lru_cache(maxsize=1024)
 def zone_of(name: str | None) -> str:
     """The customer's time zone, or Jakarta's where it is not given or not known."""

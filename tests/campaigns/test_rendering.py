@@ -148,6 +148,21 @@ def test_images_are_loaded_only_where_an_item_has_one():
     assert Page(email_of(decisions=[decision(item_ids=["kopi"])]).html).images == []
 
 
+def test_without_images_and_without_the_style_sheet_an_initial_stands_on_a_tile_of_its_own():
+    html = re.sub(r"<style.*?</style>", "", email_of().html, flags=re.DOTALL)
+    tiles = re.findall(r'<(?:div|img)[^>]*class="tile"[^>]*>', html)
+    assert len(tiles) == 2
+    assert all("background:#efe8dc" in tile and "width:48px" in tile for tile in tiles)
+    assert [re.search(r'alt="(.)"', tile)[1] for tile in tiles if tile.startswith("<img")] == ["T"]
+
+
+def test_a_button_is_text_on_a_coloured_cell():
+    html = email_of().html
+    cell = re.search(r"<td[^>]*bgcolor=\"#ffc247\"[^>]*>(.*?)</td>", html, re.DOTALL)
+    assert "Belanja sekarang" in cell[1]
+    assert 'href="https://toko.example?utm_source=larisma' in cell[1].replace("&amp;", "&")
+
+
 def test_offers_stand_in_the_order_of_their_places():
     rows = [decision("poin", "grid", 2), decision("ongkir", "grid", 1), decision("kopi", "hero", 1)]
     context = context_of(decisions=rows)

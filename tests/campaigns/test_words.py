@@ -11,6 +11,7 @@ from campaigns.offer import Offer, Quota
 from campaigns.words import (
     called,
     clock_words,
+    count,
     languages,
     load_words,
     number,
@@ -54,6 +55,13 @@ def test_rupiah_agrees_with_babel(amount):
 )
 def test_numbers_have_the_decimal_mark_of_the_language_and_no_empty_decimals(value, indonesian, english):
     assert (number(value, "id"), number(value, "en")) == (indonesian, english)
+
+
+def test_whole_numbers_are_grouped_as_the_language_does():
+    assert [count(1_234_567, language) for language in languages()] == [
+        "1,234,567" if language == "en" else "1.234.567" for language in languages()
+    ]
+    assert count(999, "id") == "999"
 
 
 @pytest.mark.parametrize(
