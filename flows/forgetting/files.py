@@ -17,7 +17,7 @@ from flows.forgetting.person import Person
 from flows.forgetting.rows import IDS, PERSONAL, holds, rewrite_parquet
 from flows.intake.sources import find_files
 from flows.settings import Settings
-from flows.workspace import Workspace, checksum, read_json, write_json, write_text
+from flows.workspace import Workspace, checksum, read_json, write_json
 from recsys.tables import InputError
 
 # What is not swept: who forgets does it itself (tables, published folders, ledgers), or it is the retailer's own.
@@ -33,6 +33,7 @@ OWN = (
 )
 DONE = ("tables", "runs", "models", "recommendations", ".ingest")
 TOMBSTONE = "[forgotten]"
+LONGEST_CELL = 50_000_000  # characters; a whole mail may stand in one
 
 
 def sweep(place: Workspace, settings: Settings, person: Person) -> list[str]:
@@ -118,11 +119,20 @@ def _said(line: str, person: Person) -> bool:
     return person.pattern is not None and person.pattern.search(line.encode("utf-8", "replace")) is not None
 
 
+def _named(text: str, person: Person) -> bool:
+    """Whether a text of their own row says their name."""
+    return any(name.lower() in text.lower() for name in person.names)
+
+
 def _clean_csv(path: Path, person: Person) -> bool:
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         text = file.read()
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    finally:
+        csv.field_size_limit(before)
     header = [name.strip().lower() for name in rows[0]] if rows else []
     ids = [place for place, name in enumerate(header) if name in IDS]
     changed = False
@@ -130,18 +140,23 @@ def _clean_csv(path: Path, person: Person) -> bool:
         own = any(place < len(row) and _bare(row[place]) == person.customer_id for place in ids)
         if not own and not _said("\n".join(row), person):
             continue
-        changed = True
+        changed, odd = True, len(row) != len(header)  # cells of an odd row may stand under any name
         for place, cell in enumerate(row):
-            name = header[place] if place < len(header) else ""
-            if place in ids and _bare(cell) == person.customer_id:
+            name = "" if odd or place >= len(header) else header[place]
+            if _bare(cell) == person.customer_id and (place in ids or odd):
                 row[place] = person.pseudonym
-            elif name in PERSONAL or (name != "message_id" and _said(cell, person)):
+            elif cell in person.messages or cell == person.pseudonym:
+                continue
+            elif odd or name in PERSONAL or _said(cell, person) or (own and _named(cell, person)):
                 row[place] = ""
-    if changed:
-        out = io.StringIO(newline="")
-        csv.writer(out, delimiter=delimiter, lineterminator="\r\n" if "\r\n" in text else "\n").writerows(rows)
-        write_text(path, out.getvalue())
-    return changed
+    if not changed:
+        return False
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter, lineterminator="\r\n" if "\r\n" in text else "\n").writerows(rows)
+    if out.getvalue() == text:  # the names of their messages stay
+        return False
+    _write(path, out.getvalue())
+    return True
 
 
 def _bare(cell: str) -> str:
@@ -150,12 +165,22 @@ def _bare(cell: str) -> str:
 
 
 def _clean_lines(path: Path, person: Person, cleaned: Any) -> bool:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     after = [cleaned(line, person) for line in lines]
     if after == lines:
         return False
-    write_text(path, "\n".join(after) + "\n")
+    _write(path, "\n".join(after) + "\n")
     return True
+
+
+def _write(path: Path, text: str) -> None:
+    """Replaces a file in one step; bytes of it that are no text stay what they were."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
 
 
 def _json_line(line: str, person: Person) -> str:
@@ -168,12 +193,16 @@ def _json_line(line: str, person: Person) -> str:
     own = any(row.get(name) == person.customer_id for name in IDS)
     if not own and not _said(line, person):
         return line
-    for name, value in row.items():
-        if name in IDS and value == person.customer_id:
-            row[name] = person.pseudonym
-        elif name in PERSONAL or (name != "message_id" and _said(json.dumps(value, ensure_ascii=False), person)):
-            row[name] = None
-    return json.dumps(row, ensure_ascii=False)
+    return json.dumps({name: _json_value(name, value, person) for name, value in row.items()}, ensure_ascii=False)
+
+
+def _json_value(name: str, value: Any, person: Person) -> Any:
+    if name in IDS and value == person.customer_id:
+        return person.pseudonym
+    if isinstance(value, str) and value in person.messages:
+        return value
+    said = json.dumps(value, ensure_ascii=False)
+    return None if name in PERSONAL or _said(said, person) or _named(said, person) else value
 
 
 def _follow(path: Path, before: str) -> None:

@@ -48,7 +48,12 @@ def without(table: pa.Table, person: Person) -> pa.Table:
         elif field.name in PERSONAL:
             column = pc.if_else(own, _nothing(field), column)
         if _texts(field) and field.name not in BULKY and field.name not in IDS:
-            column = pc.if_else(_mentions(column, person, field.name == RAW), _nothing(field), column)
+            said = _mentions(column, person, field.name == RAW)
+            for name in person.names:  # theirs in their own rows; elsewhere others may be called so
+                said = pc.or_(
+                    said, pc.and_(own, pc.fill_null(pc.match_substring(column, name, ignore_case=True), False))
+                )
+            column = pc.if_else(said, _nothing(field), column)
         elif _text_lists(field) and field.name not in PERSONAL:
             mentioned = _lists_mention(column, person)
             column = pc.if_else(mentioned, _nothing(field), column)
