@@ -12,6 +12,7 @@ from flows.agreements import agree, agreement_of, waiting_offers, withdraw_agree
 from flows.approvals import approve, meaning, require_approval, run_meaning
 from flows.campaign_files import find_campaign
 from flows.catalogue import read_items
+from flows.demo import funders_agree
 from flows.explain import explain_decision
 from flows.forecast import forecast_campaign
 from flows.review import warnings
@@ -156,6 +157,13 @@ def test_a_change_of_its_part_voids_a_funders_agreement(asking, old, new):
     asking.edit_campaign(old, new)
     assert standing(asking).state == "changed"
     assert waiting(asking) == {"kopi": ("sari-murni",)}
+
+
+def test_in_the_demo_every_funder_agrees(asking):
+    assert waiting(asking)
+    funders_agree(asking.workspace, AT)
+    assert waiting(asking) == {}
+    assert standing(asking).last["by"] == "sari-murni (demo)"
 
 
 def test_what_is_not_its_part_leaves_the_agreement(asking):
