@@ -14,6 +14,19 @@ test: export OMP_NUM_THREADS := 1
 test: lint
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+# Everything that can go wrong while messages are sent, in full: kills, faults, races. `make test` has a sample of it.
+faults: export OMP_NUM_THREADS := 1
+faults: export LARISMA_FAULTS := full
+faults: .venv/installed
+	$(BIN)/pytest -n 2 --dist loadgroup --basetemp $(firstword $(wildcard /dev/shm) /tmp)/larisma-faults \
+	  tests/faults tests/campaigns/channels
+
+# Of what sending rests on, every branch is taken by its own tests.
+coverage: .venv/installed
+	$(BIN)/coverage run --branch --source campaigns.ledger,campaigns.channels -m pytest -q \
+	  tests/campaigns/channels tests/campaigns/ledger tests/campaigns/test_ledger.py
+	$(BIN)/coverage report --show-missing --fail-under 100
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.exc import OperationalError
 
 from campaigns.failpoints import arm, disarm
 from campaigns.ledger import (
@@ -36,13 +38,27 @@ from campaigns.ledger import (
     recover,
     renew,
     resume_offer,
+    sent,
     settle,
     state_of,
     suppress,
     suppressed,
     take_event,
 )
-from campaigns.ledger.history import balances, contacts, devices, latest, occurrences, reasons, sent_to, unsure
+from campaigns.ledger.exchange import account_ids, exchange
+from campaigns.ledger.history import (
+    balances,
+    complaints,
+    contacts,
+    devices,
+    held_elsewhere,
+    latest,
+    occurrences,
+    reasons,
+    sent_to,
+    unsure,
+)
+from campaigns.ledger.rehearsals import discard
 from campaigns.ledger.schema import (
     BOUNCED,
     CANCELLED,
@@ -476,6 +492,123 @@ def test_a_message_is_marked_once(ledger: Ledger) -> None:
     assert not mark(ledger, one, NOW)
 
 
+def test_what_was_taken_over_is_known_at_once_and_settles_what_was_unknown(ledger: Ledger) -> None:
+    put_in(ledger, 3)
+    first, second, third = take(ledger)
+    for one in (first, second):
+        mark(ledger, one, NOW)
+    assert sent(ledger, first, NOW, "250", "name")
+    recover(ledger, *PANEN, NOW + LEASE)
+    assert states(ledger) == {SENT: 1, UNKNOWN: 1, PENDING: 1}
+    assert sent(ledger, second, NOW + LEASE, "250")
+    assert not sent(ledger, third, NOW + LEASE, "250")
+    assert not sent(ledger, first, NOW + LEASE, "250")
+    assert states(ledger) == {SENT: 2, PENDING: 1}
+    assert adds_up(ledger)
+
+
+def test_a_lease_that_a_wrong_clock_gave_runs_out(ledger: Ledger) -> None:
+    put_in(ledger, before=timedelta(days=30))
+    claims = take(ledger, now=NOW + timedelta(days=7))
+    mark(ledger, claims[0], NOW)
+    assert recover(ledger, *PANEN, NOW) == {PENDING: 4, UNKNOWN: 1}
+
+
+def test_what_comes_back_to_a_cancelled_occurrence_is_skipped(ledger: Ledger) -> None:
+    put_in(ledger)
+    claims = take(ledger, 4)
+    change(ledger, *PANEN, CANCELLED, NOW)
+    settle(ledger, [outcome(claims[0], PENDING, due_at=NOW), outcome(claims[1], PENDING, due_at=NOW)], NOW)
+    mark(ledger, claims[2], NOW)
+    assert recover(ledger, *PANEN, NOW + LEASE) == {PENDING: 0, UNKNOWN: 1}
+    assert states(ledger) == {"skipped": 4, UNKNOWN: 1}
+    assert set(reasons(ledger, *PANEN)) >= {("skipped", "cancelled")}
+    assert adds_up(ledger)
+
+
+def test_an_occurrence_that_had_finished_goes_on_for_a_message_that_was_not_taken_after_all(ledger: Ledger) -> None:
+    put_in(ledger, 1)
+    (one,) = take(ledger)
+    mark(ledger, one, NOW)
+    recover(ledger, *PANEN, NOW + LEASE)
+    assert finish(ledger, *PANEN, NOW + LEASE)
+    assert settle(ledger, [outcome(one, PENDING, detail="451", due_at=NOW)], NOW + LEASE) == 1
+    assert state_of(ledger, *PANEN) == RUNNING
+    assert len(take(ledger, now=NOW + LEASE)) == 1
+    assert adds_up(ledger)
+
+
+def test_senders_of_what_is_late_do_not_wait_for_each_other(ledger: Ledger) -> None:
+    """Each has claimed other messages when it finds that all are late."""
+    put_in(ledger, 40, before=timedelta(hours=1))
+    meeting = Barrier(2 if ledger.postgresql else 1)
+    arm("claim.running", lambda: meeting.wait(30))
+    with ThreadPoolExecutor(2) as pool:
+        late = NOW + timedelta(hours=2)
+        assert list(pool.map(lambda k: take(ledger, 20, late, str(k)), range(2))) == [[], []]
+    disarm()
+    take(ledger, now=late)
+    assert states(ledger) == {"expired": 40}
+
+
+# --- other offers ----------------------------------------------------------------------------------------------------
+
+
+def test_other_offers_take_the_place_of_what_was_planned_where_there_is_room(ledger: Ledger) -> None:
+    put_in(ledger, 2, budget=4000)
+    first, second = take(ledger)
+    ids = account_ids(ledger, *PANEN)
+    retailer = ids["budget", "retailer"]
+    assert exchange(ledger, first, ["sabun"], {retailer: 3000}, NOW)
+    assert not exchange(ledger, second, ["sabun"], {retailer: 1001}, NOW)
+    assert exchange(ledger, second, ["sabun"], {retailer: 1000}, NOW)
+    assert exchange(ledger, first, ["gratis"], {}, NOW)
+    assert balances(ledger)[0].used == 1000
+    assert sent_to(ledger, first.customer_id)[0]["offers"] == ["gratis"]
+    mark(ledger, first, NOW)
+    assert not exchange(ledger, first, ["kopi"], {retailer: 1}, NOW)
+    assert adds_up(ledger)
+
+
+def test_accounts_of_a_night_are_found_beside_an_occurrence_s_own(ledger: Ledger) -> None:
+    put_in(ledger, 1, night="2026-12-11")
+    assert account_ids(ledger, *PANEN) == {}
+    assert set(account_ids(ledger, *PANEN, "2026-12-11")) == {("budget", "retailer")}
+
+
+def test_an_account_that_cannot_be_reserved_from_stops_the_claim(tmp_path: Path) -> None:
+    """The condition stands in the UPDATE itself, whatever was read before."""
+    ledger = open_ledger(str(tmp_path / "l.db"), NOW)
+    put_in(ledger, 2, budget=9000)
+    (one, *_) = take(ledger, 1)
+    with ledger.writing() as connection:
+        connection.execute(text("create trigger t before update on accounts begin select raise(ignore); end"))
+    with pytest.raises(RuntimeError, match="has no room"):
+        take(ledger)
+    with pytest.raises(RuntimeError, match="has no room"):
+        exchange(ledger, one, [], {account_ids(ledger, *PANEN)["budget", "retailer"]: 5000}, NOW)
+    assert states(ledger) == {"claimed": 1, PENDING: 1}
+    ledger.close()
+
+
+# --- rehearsals ------------------------------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_begins_anew_and_what_is_live_does_not(ledger: Ledger) -> None:
+    live = Firing("gajian", PANEN[1], run="run-1", live=True)
+    put_in(ledger, 2, firing=live, night="2026-12-11")
+    put_in(ledger, 3, night="2026-12-11")
+    settle(ledger, [outcome(one, devices=(Device("hash", SENT),)) for one in take(ledger)], NOW)
+    assert balances(ledger)[0].used == 3000
+    assert discard(ledger, *PANEN)
+    assert not discard(ledger, *PANEN)
+    assert balances(ledger)[0].used == 0
+    assert state_of(ledger, *PANEN) is None
+    with pytest.raises(LedgerError, match="only a rehearsal is begun anew"):
+        discard(ledger, "gajian", PANEN[1])
+    assert put_in(ledger, 3)
+
+
 # --- what it tells ---------------------------------------------------------------------------------------------------
 
 
@@ -492,6 +625,29 @@ def test_a_customer_s_history_and_contacts_say_what_left(ledger: Ledger) -> None
     assert contacts(ledger, NOW + timedelta(hours=1), NOW + timedelta(hours=2)) == []
     assert sorted(latest(ledger, *PANEN, "email", 500)) == [BOUNCED, SENT]
     assert [row["state"] for row in occurrences(ledger)] == [RUNNING]
+
+
+def test_what_became_of_each_device_is_kept_and_dead_ones_get_nothing_more(ledger: Ledger) -> None:
+    put_in(ledger, 2, channel="push")
+    first, second = take(ledger, channel="push")
+    before = [Device("a" * 64, "pending"), Device("b" * 64, BOUNCED, "404 UNREGISTERED")]
+    settle(ledger, [outcome(first, PENDING, due_at=NOW, devices=tuple(before), dead=("b" * 64,))], NOW)
+    (again,) = take(ledger, channel="push")
+    settle(ledger, [outcome(again, devices=(Device("a" * 64, SENT, "200", "name"),)), outcome(second)], NOW)
+    assert devices(ledger, first.message_id) == [("a" * 64, SENT, "200"), ("b" * 64, BOUNCED, "404 UNREGISTERED")]
+    assert suppressed(ledger, ["a" * 64, "b" * 64], "push") == {"b" * 64: "dead token"}
+
+
+def test_who_is_being_written_to_by_another_occurrence_and_who_complained_is_known(ledger: Ledger) -> None:
+    put_in(ledger, 3)
+    (one,) = take(ledger, 1)
+    other = ("gajian", PANEN[1])
+    assert held_elsewhere(ledger, *other, ["p0000", "p0001"]) == [("p0000", "email")]
+    assert held_elsewhere(ledger, *PANEN, ["p0000", "p0001"]) == []
+    assert complaints(ledger, *PANEN) == 0
+    take_event(ledger, "e1", "complained", one.message_id, NOW)
+    take_event(ledger, "e2", "complained", one.message_id, NOW)
+    assert complaints(ledger, *PANEN) == 1
 
 
 def test_suppressed_addresses_are_kept_as_keyed_hashes(ledger: Ledger) -> None:
@@ -535,6 +691,39 @@ def test_every_commit_of_the_ledger_is_on_the_disk_and_a_mark_need_not_be(ledger
         assert connection.execute(query).scalar() == ("on" if ledger.postgresql else 2)
     with ledger.marks.connect() as connection:
         assert connection.execute(query).scalar() == ("off" if ledger.postgresql else 1)
+
+
+def test_a_mark_that_finds_the_database_away_says_so_and_the_next_one_connects_anew(ledger: Ledger) -> None:
+    put_in(ledger, 2)
+    first, second = take(ledger)
+    assert mark(ledger, first, NOW)
+    query = text("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
+    if ledger.postgresql:
+        with ledger.writing() as connection:
+            connection.execute(query)
+    else:
+        with ledger.writing() as connection:
+            connection.execute(text("alter table messages rename to elsewhere"))
+    with pytest.raises(OperationalError) as caught:
+        mark(ledger, second, NOW)
+    assert second.message_id not in str(caught.value)
+    if not ledger.postgresql:
+        with ledger.writing() as connection:
+            connection.execute(text("alter table elsewhere rename to messages"))
+    assert mark(ledger, second, NOW)
+
+
+def test_a_mark_that_cannot_connect_says_so_too(tmp_path: Path) -> None:
+    ledger = open_ledger(str(tmp_path / "here" / "l.db"), NOW)
+    put_in(ledger, 1)
+    (one,) = take(ledger)
+    ledger.close()
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(OperationalError):
+        mark(ledger, one, NOW)
+    (tmp_path / "there").rename(tmp_path / "here")
+    assert mark(ledger, one, NOW)
+    ledger.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "postgresql+asyncpg://x/y", "://"])

@@ -1,6 +1,7 @@
 """Every way in which an SMTP server can go wrong is understood as what it says about the mail; real sockets."""
 
 import random
+import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from amounts import many
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,6 +20,7 @@ from scripted_smtp import KINDS, STAGES, Script, ScriptedSmtp
 
 from campaigns.channels.email import MOST_PER_CONNECTION, Email, Server
 from campaigns.channels.parcel import Answer, Parcel
+from campaigns.failpoints import arm, disarm
 from campaigns.ledger.schema import BOUNCED, FAILED, PENDING, SENT, UNKNOWN
 
 SEEDS = many(1, 20)
@@ -270,6 +274,53 @@ def test_only_a_whole_reply_says_that_a_mail_was_taken(reply: str) -> None:
         answer = Email(local(server)).send(parcel(), ALWAYS)
     assert answer is not None
     assert answer.state == (SENT if reply == "250 taken\r\n" else UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply", "state"),
+    [("data", "250 go on", PENDING), ("dot", "354 go on", UNKNOWN), ("mail", "354 x", PENDING)],
+)
+def test_a_reply_that_does_not_belong_to_its_question_ends_the_connection(stage: str, reply: str, state: str) -> None:
+    with ScriptedSmtp(first_time(stage, f"say {reply}")) as server:
+        channel = Email(local(server))
+        answer = channel.send(parcel(1), ALWAYS)
+        assert answer is not None
+        assert answer.state == state
+        assert channel.send(parcel(2), ALWAYS) == Answer(SENT, detail="250")
+    assert server.connections == 2
+
+
+def test_a_connection_that_breaks_between_two_commands_has_taken_nothing_over() -> None:
+    with ScriptedSmtp(extensions=()) as server:
+        channel = Email(local(server))
+        channel.send(parcel(1), ALWAYS)
+        arm("email.sender", channel._smtp.close)  # type: ignore[union-attr]
+        answer = channel.send(parcel(2), ALWAYS)
+        disarm()
+    assert answer is not None
+    assert (answer.state, len(server.accepted)) == (PENDING, 1)
+
+
+def test_a_server_of_others_takes_our_mails() -> None:
+    got: list[Envelope] = []
+
+    class Handler:
+        async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+            got.append(envelope)
+            return "250 ok"
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(Handler(), hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        channel = Email(Server("127.0.0.1", port, "none", sender="promo@toko.example", hello="toko.example"))
+        assert [channel.send(parcel(n), ALWAYS) for n in (1, 2)] == [Answer(SENT, detail="250")] * 2
+        channel.close()
+    finally:
+        controller.stop()
+    assert [one.content for one in got] == [mail(1), mail(2)]
+    assert [one.rcpt_tos for one in got] == [["siti@pelanggan.example"]] * 2
 
 
 # --- connections -----------------------------------------------------------------------------------------------------

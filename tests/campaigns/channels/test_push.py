@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import httpx
 import pytest
 from amounts import many
 from cryptography.hazmat.primitives import serialization
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fake_fcm import PROJECT, TAKEN, FakeFcm, Reply, Script, failed
 
 from campaigns.channels.parcel import Answer, Parcel
-from campaigns.channels.push import MOST_BYTES, Push, service_account
+from campaigns.channels.push import MOST_BYTES, Push, _Reply, service_account
 from campaigns.ledger.schema import BOUNCED, FAILED, PENDING, SENT, UNKNOWN
 
 NOW = datetime(2026, 12, 11, 17, tzinfo=UTC)
@@ -261,6 +262,10 @@ def test_a_token_that_fcm_refuses_anew_is_said_and_nothing_is_sent(key: str) -> 
     assert answer is not None
     assert (answer.state, answer.broken) == (PENDING, "FCM does not let this account send: 401 UNAUTHENTICATED")
     assert server.accepted == []
+
+
+def test_google_s_library_gets_the_headers_too() -> None:
+    assert _Reply(httpx.Response(200, headers={"a": "b"})).headers["a"] == "b"
 
 
 UNWELL = Reply(503, b"busy")
