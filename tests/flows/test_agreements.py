@@ -82,7 +82,7 @@ def test_who_could_get_only_such_an_offer_is_counted_under_that_reason(asking):
     assert total[1] == sum(people for _, people in rest)
     page = (decided.run / "report.html").read_text(encoding="utf-8")
     assert "menunggu sari-murni" in page
-    assert "Penawarannya menunggu persetujuan penyandang dana" in page
+    assert "Penawarannya menunggu persetujuan pendana" in page
     somebody = decided.rows("left_out", reason="funder has not agreed")[0]["customer_id"]
     said = explain_decision(decided.workspace, decided.settings, "panen", somebody, "en")
     assert {"kopi": "waits for the agreement of sari-murni"}.items() <= {
@@ -114,7 +114,7 @@ def test_a_forecast_is_as_if_all_had_agreed_and_says_so(asking):
     assert found["as_if_agreed"] == {"kopi": ["sari-murni"]}
     assert found["offers"][0]["decisions"] > 0
     page = (asking.workspace.root / "forecasts" / "panen" / f"{found['occurrence']}.html").read_text(encoding="utf-8")
-    assert "seolah-olah semua penyandang dana setuju; yang belum: kopi (sari-murni)" in page
+    assert "seolah-olah semua pendana setuju; yang belum: kopi (sari-murni)" in page
 
 
 def reprice(shop, item_id, price):
