@@ -14,6 +14,7 @@ from campaigns.terms import co_funders
 from flows.agreements import agree
 from flows.campaign_files import load_campaigns
 from flows.decide import decide
+from flows.delivering.delivery import deliver_campaign
 from flows.demo_data import write_demo_sources
 from flows.ingest import ingest
 from flows.settings import load_settings
@@ -35,7 +36,8 @@ RECORD = "demo.json"
 def run_demo(root: Path, *, fresh: bool = False) -> dict[str, Any]:
     """Makes the demo's workspace and decides its campaigns; a finished one is served as it is, half of one made anew.
 
-    Returns {"ran": bool, "reports": paths, "customer": one who was addressed, "campaigns": {id: manifest}}.
+    Returns {"ran": bool, "reports": paths, "customer": one who was addressed, "campaigns": {id: manifest},
+    "rehearsal": the care sheet of a rehearsed one}.
     Raises InputError, and touches nothing, if root holds something that no demo has put there.
     """
     record = root / RECORD
@@ -59,6 +61,7 @@ def run_demo(root: Path, *, fresh: bool = False) -> dict[str, Any]:
         "reports": reports,
         "customer": addressed_customer(workspace, runs["harbolnas"]),
         "campaigns": runs,
+        "rehearsal": rehearsed(workspace, "harbolnas"),
     }
     write_json(record, result)
     return {**result, "ran": True}
@@ -91,3 +94,12 @@ def addressed_customer(workspace: Workspace, manifest: dict[str, Any]) -> str:
     """Somebody who was written to, to try the other commands on."""
     run = workspace.run(manifest["campaign"]["id"], manifest["occurrence"])
     return str(pq.read_table(run / "messages.parquet", columns=["customer_id"])["customer_id"][0])
+
+
+def rehearsed(workspace: Workspace, campaign_id: str) -> str:
+    """Rehearses a campaign's sending into files, on the day it was for; the care sheet's path."""
+    log.info("%s: rehearsing", campaign_id)
+    as_of = max(DECIDED)
+    settings = load_settings(workspace)
+    made = deliver_campaign(workspace, settings, campaign_id, live=False, clock=lambda: as_of, wait=lambda _: None)
+    return str(made["wrote"][0])

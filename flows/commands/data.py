@@ -30,6 +30,11 @@ def demo(
         f"{workspace}: {', '.join(result['reports'])}" + ("" if result["ran"] else " (served from what was there)"),
         [
             f"open {result['reports'][0]} in a browser",
+            *(
+                [f"open {result['rehearsal']}: its mails stand beside it, as they would go"]
+                if "rehearsal" in result
+                else []
+            ),
             f"larisma explain harbolnas {result['customer']} --workspace {workspace}",
             f"larisma recommend {result['customer']} --workspace {workspace}",
             f"larisma status --workspace {workspace}",

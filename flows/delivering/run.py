@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from campaigns.calendar import occurrence_instant
-from flows.explain import last_run
 from flows.workspace import Workspace, checksum, read_json
 from recsys.tables import InputError
 
@@ -66,13 +65,17 @@ def find_run(workspace: Workspace, campaign_id: str, occurrence: str | None = No
 
     Raises InputError if there is none, or if a file of it is not what was decided.
     """
-    folder = last_run(workspace, campaign_id)
+    known = {
+        path.parent.name: path.parent for path in sorted(workspace.root.glob(f"runs/{campaign_id}/*/manifest.json"))
+    }
     if occurrence is not None:
         occurrence_instant(occurrence)
-        folder = workspace.run(campaign_id, occurrence)
-        if not (folder / "manifest.json").is_file():
-            known = sorted(path.parent.name for path in workspace.root.glob(f"runs/{campaign_id}/*/manifest.json"))
-            raise InputError(f"campaign {campaign_id}: no run {occurrence}; it has {', '.join(known)}")
+    if not known:
+        how = f"larisma decide {campaign_id} --workspace {workspace.root}"
+        raise InputError(f"campaign {campaign_id}: it has not been decided yet; {how}")
+    if occurrence is not None and occurrence not in known:
+        raise InputError(f"campaign {campaign_id}: no run {occurrence}; it has {', '.join(known)}")
+    folder = known[occurrence or max(known)]
     name, folder = f"{campaign_id} {folder.name}", folder.resolve()
     manifest = read_json(folder / "manifest.json")
     for file, expected in manifest.get("files", {}).items():

@@ -72,10 +72,13 @@ def mailing(copied: Any, mailbox: tuple[Mailbox, int]) -> Any:
 
 
 def delivered(shop: Any, settings: Settings, **more: Any) -> dict[str, Any]:
-    due = occurrence_instant(shop.manifest["occurrence"])
-    return deliver_campaign(
-        shop.workspace, settings, "panen", live=True, clock=lambda: due, wait=lambda _: None, **more
-    )
+    """On the day of sending; every wait is over at once."""
+    at = [occurrence_instant(shop.manifest["occurrence"])]
+
+    def wait(seconds: float) -> None:
+        at[0] += timedelta(seconds=seconds)
+
+    return deliver_campaign(shop.workspace, settings, "panen", live=True, clock=lambda: at[0], wait=wait, **more)
 
 
 def test_mail_goes_over_smtp_to_each_address_once(mailing: Any, mailbox: tuple[Mailbox, int]) -> None:
@@ -251,6 +254,7 @@ def test_a_live_delivery_that_is_asked_to_end_says_how_to_go_on(mailing: Any, tm
     )
     away = (now - occurrence_instant(shop.manifest["occurrence"])).total_seconds()
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "LARISMA_"))} | {
+        "PYTHONUNBUFFERED": "1",
         "LARISMA_EMAIL__HOST": "127.0.0.1",
         "LARISMA_EMAIL__PORT": str(settings.email.port),
         "LARISMA_EMAIL__SECURITY": "none",
