@@ -131,10 +131,10 @@ def flat(path: str, value: Any) -> Iterator[tuple[str, Plain]]:
     """Each plain value below a path, by its own path; entries of a list that have an id are named by it."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from flat(f"{path}.{_named(str(key))}", inner)
+            yield from flat(f"{path}.{named(str(key))}", inner)
     elif isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) and "id" in one for one in value):
         for inner in value:
-            yield from flat(f"{path}[{_named(str(inner['id']))}]", inner)
+            yield from flat(f"{path}[{named(str(inner['id']))}]", inner)
     elif value is not None and value != [] and value != ():
         yield path, _plain(path, value)
 
@@ -147,7 +147,8 @@ def _plain(path: str, value: Any) -> Plain:
     return value + 0.0 if isinstance(value, float) else value  # -0.0 is 0.0
 
 
-def _named(key: str) -> str:
+def named(key: str) -> str:
+    """A key as a path has it: in quotes where it might be taken for a path itself."""
     return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 

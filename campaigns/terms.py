@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaigns.approval import Difference, Plain, Values, differences, digest, flat
+from campaigns.approval import Difference, Plain, Values, differences, digest, flat, named
 from campaigns.offer import RETAILER, Offer
 from campaigns.scope import scope_matrix
 from campaigns.spec import Campaign
@@ -95,8 +95,8 @@ def funder_terms(
             inside = covered[offer.id]
             costs = unit_costs(offer, funder, prices.take(pa.array(inside)))
             ids = items["item_id"].take(pa.array(inside)).to_pylist()
-            listed = dict(zip(ids, costs, strict=True))
-            values["items"].update(flat(f"{path}.items", listed))
+            listed = zip(ids, costs, strict=True)
+            values["items"].update({f"{path}.items.{named(item)}": cost for item, cost in listed})
     values["quota"].update(flat("limits", _limits(campaign, offers)))
     values["dates"].update(flat("schedule", _dates(campaign, offers)))
     values["dates"]["window_days"] = campaign.window_days
