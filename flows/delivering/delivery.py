@@ -115,7 +115,10 @@ def _require_time(run: Run, now: datetime) -> None:
 
 
 def _care_sheet(one: Delivery) -> list[Path]:
-    now = one.timer().now()
-    due = due_at(one.run, one.settings, now)
-    facts = care_facts(one.run, one.campaign, one.settings, due, live=one.live, at=now)
+    here = entry(one.ledger, *one.run.firing)
+    planned = here["created_at"] if here else one.timer().now()
+    due = due_at(one.run, one.settings, planned)
+    facts = care_facts(one.run, one.campaign, one.settings, due, live=one.live, at=planned)
+    if len(due) and one.live and (first := instant_of(int(due.min()))) > one.clock():
+        log.info("the first message is due at %s", first.isoformat(timespec="minutes"))
     return write_care_sheet(one.folder, facts, one.settings.language, one.workspace.root)

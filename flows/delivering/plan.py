@@ -32,7 +32,8 @@ def put_in(
     now: datetime,
 ) -> bool:
     """Whether the run was new to the ledger. Raises LedgerError if its occurrence is there from another run."""
-    firing = Firing(*run.firing, run.digest, settings.delivery.unsure, live, approval)
+    unsure = settings.delivery.unsure_of.get(run.campaign_id, settings.delivery.unsure)
+    firing = Firing(*run.firing, run.digest, unsure, live, approval)
 
     def rows(ids: Mapping[Key, int]) -> Iterator[Sequence[Row]]:
         return message_rows(workspace, run, due_at(run, settings, now), ids)

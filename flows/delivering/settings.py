@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+Unsure = Literal["hold", "retry"]
 PerMinute = Annotated[float, Field(gt=0)]
 
 
@@ -57,12 +58,14 @@ class Waves(Part):
 class Delivery(Part):
     """[delivery]: how fast, and who hears of it. waves: what shop and call centre can take; null: all at their time.
 
-    waves_of: campaign → its own waves. unsure: what becomes of a message of which nobody knows whether it left.
+    waves_of: campaign → its own waves. unsure: what becomes of a message of which nobody knows whether it left: it is
+    held back, or sent again. unsure_of: campaign → its own.
     """
 
     waves: Waves | None = None
     waves_of: dict[str, Waves] = {}
-    unsure: Literal["hold", "retry"] = "hold"
+    unsure: Unsure = "hold"
+    unsure_of: dict[str, Unsure] = {}
     tries: int = Field(20, ge=1)  # a message that is refused for now so often is given up
     webhook: SecretStr | None = None  # an URL that alerts are posted to
     ask: str = ""  # on the care sheet: who to ask, such as a name and an extension
