@@ -67,6 +67,12 @@ def test_the_settings_on_the_readme_are_settings():
     assert Settings(**tomllib.loads(example)).sources["purchases"][0].columns["item_id"] == "sku"
 
 
+def test_the_settings_on_the_delivery_page_are_settings():
+    (example,) = blocks("delivery.md", "toml")
+    settings = Settings(**tomllib.loads(example))
+    assert (settings.email.host, settings.delivery.waves.messages) == ("smtp.toko.example", 20_000)
+
+
 @pytest.mark.parametrize("page", TEXT)
 def test_a_link_within_the_project_leads_somewhere(page):
     folder = next(path.parent for path in PAGES if path.name == page)
