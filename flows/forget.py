@@ -34,7 +34,8 @@ def forget_customer(
     """Forgets a customer everywhere; what was changed, without anything personal.
 
     ledgers: of what was sent, and of rehearsals, those that there are. Returns pseudonym, tables (rows by table), runs,
-    models, files, messages (in the ledgers), still_in (sources of the retailer's own that hold them yet).
+    models, files, messages (in the ledgers), still_in (sources of the retailer's own that hold them yet),
+    other_accounts (of the same person, which stay).
     Raises InputError for a customer of whom nothing is known, and while an ingest or another forgetting is running.
     """
     with taking_in(place) as aside:
@@ -58,7 +59,7 @@ def forget_customer(
         failpoint("forget.models")
         files = sweep(place, settings, person)
         failpoint("forget.files")
-        sources = still_in(place, settings, person)
+        sources, accounts = still_in(place, settings, person), _other_accounts(place, person)
         tables = forget_in_tables(place, person, aside)
         failpoint("forget.tables")
         remove_leftovers(place)
@@ -74,7 +75,19 @@ def forget_customer(
         "files": files,
         "tables": tables,
         "still_in": sources,
+        "other_accounts": accounts,
     }
+
+
+def _other_accounts(place: Workspace, person: Person) -> list[str]:
+    """Further accounts of the same person, which are not forgotten with this one."""
+    columns = ["customer_id", "person_id"]
+    mine = pc.field("customer_id") == person.customer_id
+    known = {row["person_id"] for row in read_table(place, "customers", columns=columns, where=mine).to_pylist()}
+    names = sorted({person.customer_id, *(one for one in known if one)})
+    same = pc.field("person_id").isin(names) | pc.field("customer_id").isin(names)
+    found = read_table(place, "customers", columns=columns, where=same)["customer_id"].to_pylist()
+    return [one for one in found if one != person.customer_id]
 
 
 def _bought(place: Workspace, person: Person) -> bool:

@@ -7,9 +7,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Connection, Table, and_, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 
-from campaigns.ledger.planning import inserted, occurrence_is
+from campaigns.ledger.planning import occurrence_is
 from campaigns.ledger.schema import EVENTS, MESSAGES, OPT_OUTS, PENDING, SUPPRESSIONS
 from campaigns.ledger.store import Ledger, instant_of, milliseconds
 
@@ -125,10 +126,23 @@ def take_in(ledger: Ledger, taken: Taken) -> dict[str, int]:
     ]
     with ledger.writing() as connection:
         return {
-            "refusals": inserted(connection, OPT_OUTS, said),
-            "suppressions": inserted(connection, SUPPRESSIONS, hushed),
-            "events": inserted(connection, EVENTS, heard),
+            "refusals": _added(connection, OPT_OUTS, said),
+            "suppressions": _added(connection, SUPPRESSIONS, hushed),
+            "events": _added(connection, EVENTS, heard),
         }
+
+
+def _added(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Inserts the rows whose keys are not there yet; how many these were. Many at once, unlike planning.inserted."""
+    keys = list(table.primary_key)
+    coming = {tuple(row[key.name] for key in keys): row for row in reversed(rows)}  # of two alike the first stays
+    for some in _portions(str(key[0]) for key in coming):
+        for row in connection.execute(select(*keys).where(keys[0].in_(some))):
+            coming.pop(tuple(row), None)
+    if coming:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(coming.values()))
+    return len(coming)
 
 
 def _portions(values: Iterable[str]) -> Iterator[list[str]]:

@@ -173,6 +173,7 @@ def forget(
     rows += [(name, len(result[name])) for name in ("runs", "models", "files")]
     console.show("Rewritten", ("what", "rows or files"), [*rows, ("messages in ledgers", result["messages"])])
     said = [f"{source} still holds them and is yours: take them out there too" for source in result["still_in"]]
+    said += [f"larisma forget {one} --workspace {workspace}: the same person" for one in result["other_accounts"]]
     said += ["exports that were handed to others, and backups, are not reached from here"]
     console.finish(f"forgotten; what stays of them is {result['pseudonym']}", said)
 

@@ -42,6 +42,7 @@ def planted(shop, tmp_path_factory):
     for row in people:
         if row["customer_id"] == customer:
             row |= {"name": NAME, "email": MAIL, "push_tokens": [TOKEN]}
+    people.append(people[1] | {"customer_id": "akun-dua", "person_id": customer, "email": None, "push_tokens": None})
     refused = people[0] | {"customer_id": "z", "name": NAME, "email": MAIL, "timezone": "Mars/Utara"}
     schema = pq.read_schema(made.source("customers"))
     pq.write_table(pa.Table.from_pylist([*people, refused], schema=schema), made.source("customers"))
@@ -152,6 +153,9 @@ def test_no_byte_is_left_and_every_sum_is_what_it_was(shop_of):
     assert sums(shop) == before
     assert result["tables"]["customers"] == 1
     assert "sources/customers.parquet" in result["still_in"]
+    assert result["other_accounts"] == ["akun-dua"]
+    (other,) = read_table(shop.workspace, "customers", where=pc.field("customer_id") == "akun-dua").to_pylist()
+    assert other["person_id"] == result["pseudonym"]
     assert not any(one in json.dumps(result) for one in CANARIES)
 
 

