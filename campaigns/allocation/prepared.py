@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from campaigns.allocation import kernels
 from campaigns.allocation.problem import (
+    MOST_MONEY,
     SENT,
     UNREACHABLE,
     Bools,
@@ -57,6 +58,7 @@ class Prepared:
     person: NDArray[np.int32]  # of each row [n]
     people: tuple[Ints, Ints]  # the first row of each and one past the last, and the most messages of each
     widest: int  # rows of a person at most
+    closed: Bools  # offers of which a limit of 0 lets nobody of a segment have any [segments × m]
 
     @property
     def row(self) -> tuple[Any, ...]:
@@ -134,6 +136,7 @@ class Prepared:
         shape, channels = terms.shape[:2], self.growth.shape[1]
         upper = np.empty(shape, np.float32), np.empty((*shape, channels), np.float32), np.empty(shape, np.float32)
         kernels.most_worth(terms, channels, *upper)
+        upper[0][self.closed] = np.inf  # no price is high enough where hardly anything is redeemed
         return upper
 
     def blocks(self) -> list[tuple[int, int]]:
@@ -203,10 +206,11 @@ def prepare(
     typical = _typical_prices(offers, limits, growth, per_redemption, count, mean_p0)
     mean_p1 = np.minimum(1.0, mean_p0 * growth.max(axis=1, initial=0))
     each = np.array([_typical_of_group(limit, offers, mean_p1) for limit in further])
-    typical, highest = np.concatenate([typical, each]), _highest_prices(offers, limits, per_redemption)
-    highest = np.concatenate([highest, np.full(len(further), np.abs(offers.margin).max(initial=0))])
+    typical, added = np.concatenate([typical, each]), 0.0
     if minimums:  # what a minimum adds to a pair's worth, others may have to take off again
-        most, highest = most * (1 + STRONGEST * minimums), highest * STRONGEST
+        added = STRONGEST * _largest_amount(offers, limits)
+        most += added * minimums * max(1, n) * int(limits.positions.max(initial=1))
+    highest = _highest_prices(offers, limits, per_redemption, further, added)
     whole = np.floor(limits.budgets), np.floor(limits.capacity)
     person, first, messages = _people(candidates, limits)
     return Prepared(
@@ -230,7 +234,16 @@ def prepare(
         person,
         (first, messages),
         int(np.diff(first).max(initial=0)),
+        _closed(quota, whole[0], per_redemption, spread),
     )
+
+
+def _closed(quota: Floats, budgets: Floats, per_redemption: Floats, spread: Further) -> Bools:
+    """Where a limit of 0 counts an offer: [segments × m]."""
+    closed = np.tile((quota == 0) | (per_redemption[:, budgets == 0] > 0).any(axis=1), (spread.segments, 1))
+    never = (spread.amount == 0) & (spread.sign > 0)
+    closed.flat[spread.place[never[spread.limit]]] = True
+    return closed
 
 
 def _segments(candidates: Candidates, further: Sequence[GroupLimit]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -253,8 +266,7 @@ def _spread(further: Sequence[GroupLimit], segments: NDArray[np.int32], m: int) 
         where = np.flatnonzero((segments == limit.group).any(axis=1) | everybody)
         places.append((where[:, None] * m + np.asarray(limit.offers, np.int64)[None, :]).reshape(-1))
         rows.append(np.full(len(places[-1]), r))
-        weight = np.ones(len(limit.offers)) if limit.weight is None else limit.weight / unit[r]
-        weights.append(np.tile(weight, len(where)))
+        weights.append(np.tile(_relative_weight(limit), len(where)))
     place, limit_of, weighted = np.concatenate(places), np.concatenate(rows), np.concatenate(weights)
     order = np.argsort(place, kind="stable")
     ends = np.searchsorted(place[order], np.arange(len(segments) * m + 1)) if m else np.zeros(1, np.int64)
@@ -333,16 +345,33 @@ def _typical_prices(
 
 
 def _typical_of_group(limit: GroupLimit, offers: Offers, mean_p1: Floats) -> float:
-    """As _typical_prices, for a group limit; a minimum may well be met at a loss."""
-    own = np.asarray(limit.offers, np.int64)
+    """As _typical_prices, for a group limit in units of its largest weight; a minimum may well be met at a loss."""
+    own, weight = np.asarray(limit.offers, np.int64), _relative_weight(limit)
     raised = np.abs(offers.uplift[own]) / (1.0 + np.abs(offers.uplift[own]))
     worth = np.abs(offers.margin[own]) * raised + offers.benefit[own] * offers.retailer_share[own]
-    typical = float((worth * (mean_p1[own] if limit.kind == SENT else 1.0)).mean()) if len(own) else 0.0
+    typical = float((worth * (mean_p1[own] if limit.kind == SENT else 1.0)).mean() / weight.mean()) if len(own) else 0.0
     return typical if typical > 0 else 1.0
 
 
-def _highest_prices(offers: Offers, limits: Limits, per_redemption: Floats) -> Floats:
-    """No pair is worth more than its offer's margin, so nobody would pay more than this."""
-    margin = np.abs(offers.margin)
-    rate = np.where(per_redemption > 0, margin[:, None] / np.maximum(per_redemption, 1.0), 0.0).max(axis=0, initial=0.0)
-    return np.concatenate([margin, rate, margin.max(initial=0.0) * limits.positions]) * (1 + 1e-9)
+def _relative_weight(limit: GroupLimit) -> Floats:
+    return np.ones(len(limit.offers)) if limit.weight is None else limit.weight / limit.weight.max(initial=0)
+
+
+def _highest_prices(
+    offers: Offers, limits: Limits, per_redemption: Floats, further: Sequence[GroupLimit], added: float
+) -> Floats:
+    """No pair is worth more than its offer's margin and what minimums add, so nobody would pay more than this."""
+    worth = np.abs(offers.margin) + added
+    rate = np.where(per_redemption > 0, worth[:, None] / np.maximum(per_redemption, 1.0), 0.0).max(axis=0, initial=0.0)
+    channel = worth.max(initial=added) * limits.positions
+    of_groups = [
+        added if limit.at_least else (worth[limit.offers] / _relative_weight(limit)).max(initial=0.0)
+        for limit in further
+    ]
+    return np.concatenate([worth, rate, channel, of_groups]) * (1 + 1e-9)
+
+
+def _largest_amount(offers: Offers, limits: Limits) -> float:
+    """Of all amounts that a decision may earn or cost the retailer the largest, rupiah."""
+    amounts = np.abs(offers.margin), offers.benefit * offers.retailer_share, limits.message_cost
+    return float(min(MOST_MONEY, max(amount.max(initial=0.0) for amount in amounts)))

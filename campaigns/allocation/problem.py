@@ -62,7 +62,8 @@ class Offers:
 
     margin, benefit: float64 [m], rupiah. uplift: float64 [m], relative, ≥ −1. shares: float64 [m × funders], of the
     benefit; retailer_share: float64 [m]. group: int32 [m]; a message holds at most one offer of a group.
-    priority: int32 [m]; of equally good offers the higher wins, then the earlier. quota: float64 [m], inf for none;
+    priority: int32 [m]; of equally good offers the higher wins, then the earlier. quota: float64 [m], inf for none, 0:
+    nobody gets the offer, as with any limit of 0 that counts it;
     quota_kind: uint8 [m], REDEEMED or SENT. fallback: the offer that is shown alone or not at all, within all limits;
     −1 for none; or one for each channel. keys: int64 [m], rising with the ids.
     """
@@ -168,6 +169,11 @@ class Used:
     budgets: Ints
     capacity: Ints
     further: Floats = field(default_factory=no_amounts)  # [group limits]
+
+
+def gap_of(bound: float, value: float) -> float:
+    """(bound − value) / |bound|; where the bound is 0, all (1) is left on the table or nothing."""
+    return (bound - value) / abs(bound) if bound else float(value < 0)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from campaigns.allocation.problem import Bools, Floats, Ints
 from campaigns.allocation.usage import worth_and_use
 
 TIGHTER = 4e-6  # of a limit: more than what HiGHS takes for nothing
+NEGLIGIBLE = 1e-9  # of a minimum; HiGHS leaves out coefficients below that
 BEST = 1e-4  # decisions are called the best that are as near to it as this
 
 
@@ -56,10 +57,10 @@ def written_out(problem: Prepared, wanted: Bools | None = None) -> Programme:
     pair, channel = pair[order], channel[order]
     value, uses = worth_and_use(problem, pair, customer[pair], channel)
     use = csr_array((uses.amount, (uses.limit, uses.cell)), shape=(len(problem.limit), len(pair)))
-    forbidden = (problem.limit == 0) & (problem.sign > 0)
     budgets_end = len(offers) + len(limits.budgets)
     kept = (value > 0) | (_of_these(use, problem.sign < 0) > 0)
-    kept &= (_of_these(use, forbidden) == 0) & ~forbidden[budgets_end + channel]
+    kept &= ~problem.closed[problem.segment[customer[pair]], candidates.offer[pair]]
+    kept &= problem.limit[budgets_end + channel] > 0
     pair, channel, value, use = pair[kept], channel[kept], value[kept], use[:, kept]
 
     row, offer = customer[pair], candidates.offer[pair].astype(np.int64)
@@ -184,7 +185,8 @@ def _rows(programme: Programme) -> tuple[csr_array, Floats, Floats, Bools]:
     """(all rows, their right sides, what each limit was divided by, which limits are rows)."""
     largest = abs(programme.use).max(axis=1).toarray().reshape(-1)
     counted = np.isfinite(programme.limit) & ((largest > 0) | (programme.sign < 0))
-    per_row = np.where(largest > 0, largest, 1.0)[counted]
+    least = np.where(programme.sign < 0, NEGLIGIBLE * programme.limit, 0.0)  # what serves a minimum no better does not
+    per_row = np.where(largest > 0, np.maximum(largest, least), 1.0)[counted]
     limits = _diagonal(programme.sign[counted] / per_row) @ programme.use[counted]
     right = np.concatenate([programme.most, (programme.sign * programme.limit)[counted] / per_row])
     return csr_array(vstack([programme.inside, limits])), right, per_row, counted

@@ -132,7 +132,7 @@ def recover(
         programme = narrowed(problem, exact, np.zeros(0, np.int64) if chosen is None else chosen.pair)
         searched, proven = _searched(problem, programme, MOST_NODES if chosen is None else NODES)
         gained = -math.inf if searched is None else worth(searched, problem.limits, problem.candidates)
-        if searched is not None and gained > reached + NEARLY * abs(reached):
+        if searched is not None and (chosen is None or gained > reached + NEARLY * abs(reached)):
             chosen, reached = searched, gained
         if chosen is None and proven and programme is exact.programme:
             raise _refused(exact.programme)

@@ -59,10 +59,10 @@ def first_of_each(problem: Prepared, vector: Floats) -> Bools:
     """The pairs that are worth most at these prices, FIRST of each customer on each channel."""
     candidates, price = problem.candidates, problem.sign * vector
     row = np.repeat(np.arange(candidates.customers), np.diff(candidates.indptr))
-    wanted = np.zeros(candidates.pairs, np.bool_)
+    wanted, closed = np.zeros(candidates.pairs, np.bool_), problem.closed[problem.segment[row], candidates.offer]
     for c in range(len(problem.limits.capacity)):
         value, use = worth_and_use(problem, np.arange(candidates.pairs), row, np.full(candidates.pairs, c))
-        worth = np.where(value > 0, value - use.weighed(price, candidates.pairs), -np.inf)
+        worth = np.where((value > 0) & ~closed, value - use.weighed(price, candidates.pairs), -np.inf)
         order = np.lexsort((candidates.offer, -worth, row))
         wanted[order[np.arange(len(order)) - candidates.indptr[row] < FIRST]] = True
     return wanted

@@ -26,6 +26,7 @@ from campaigns.allocation.problem import (
     Solution,
     Used,
     check,
+    gap_of,
 )
 from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used, worth
 from campaigns.allocation.small import exactly
@@ -85,7 +86,7 @@ def solve(
     certificate = Certificate(
         bound=bound.bound,
         value=amount,
-        gap=(bound.bound - amount) / abs(bound.bound) if bound.bound else 0.0,
+        gap=gap_of(bound.bound, amount),
         worst_violation=_violation(problem, use),
         pairs=candidates.pairs,
         pruned=candidates.pruned,
@@ -105,9 +106,8 @@ def first_come(candidates: Candidates, offers: Offers, limits: Limits, further: 
     amount = worth(chosen, limits, candidates)
     use = used(problem, chosen)
     bound = search(problem, 1).bound
-    gap = (bound - amount) / bound if bound > 0 else 0.0
     certificate = Certificate(
-        bound, amount, gap, _violation(problem, use), candidates.pairs, candidates.pruned, passes=1
+        bound, amount, gap_of(bound, amount), _violation(problem, use), candidates.pairs, candidates.pruned, passes=1
     )
     return Solution(chosen, amount, use, free, certificate)
 
@@ -117,6 +117,7 @@ def at_prices(
 ) -> Chosen:
     """What the prices alone would choose for each customer; nothing is used up. For ghost decisions of controls."""
     problem = prepare(candidates, offers, limits, further=further)
+    problem = replace(problem, closed=np.zeros_like(problem.closed))
     _, _, made = alone_best(problem, prices)
     return decisions(problem, made)
 

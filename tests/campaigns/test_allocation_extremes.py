@@ -18,6 +18,7 @@ from campaigns.allocation import (
     first_come,
     solve,
 )
+from campaigns.allocation.problem import gap_of
 from recsys.tables import InputError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -208,3 +209,56 @@ def test_numbers_that_are_none_are_refused_by_name(where, bad):
         problem = candidates, replace(offers, **{where: np.full(getattr(offers, where).shape, bad)}), limits
     with pytest.raises(InputError, match=where):
         solve(*problem, seed=1)
+
+
+def for_all(customers, p0, quota, kind):
+    """One offer and one channel for all; nothing is earned by it, and nothing is paid for it."""
+    nothing, one = np.zeros(1), np.ones(1)
+    return (
+        Candidates(
+            np.arange(customers + 1),
+            np.zeros(customers, np.uint16),
+            np.full(customers, p0, np.float32),
+            np.ones((customers, 1), bool),
+            np.arange(customers, dtype=np.uint64),
+        ),
+        Offers(
+            *(nothing, nothing, one, np.zeros((1, 0)), one, np.zeros(1, np.int32), np.zeros(1, np.int32)),
+            *(np.array([quota]), np.array([kind], np.uint8)),
+        ),
+        Limits(np.zeros(0), np.array([np.inf]), np.ones(1, int), np.array([50.0]), one),
+    )
+
+
+def test_a_minimum_of_what_earns_nothing_costs_its_messages_and_the_bound_knows():
+    found = solve(*for_all(30, 0.2, np.inf, SENT), seed=1, further=[GroupLimit(np.zeros(1, int), 3, at_least=True)])
+    assert found.value == -150
+    assert found.certificate.bound == pytest.approx(-150)
+    assert found.certificate.gap == pytest.approx(0)
+
+
+@pytest.mark.parametrize("customers", [6, 3_000])
+def test_what_a_limit_of_0_counts_is_given_to_nobody_however_little_it_would_use(customers):
+    candidates, offers, limits = for_all(customers, 1e-40, 0.0, REDEEMED)
+    offers = replace(offers, margin=np.array([1e15]), uplift=np.array([1e15]))
+    limits = replace(limits, message_cost=np.zeros(1))
+    found = solve(candidates, offers, limits, seed=1)
+    assert (len(found.chosen), found.certificate.bound) == (0, 0)
+    group = GroupLimit(np.zeros(1, int), 0.0, REDEEMED, weight=np.array([1e-9]))
+    found = solve(candidates, replace(offers, quota=np.array([np.inf])), limits, seed=1, further=[group])
+    assert (len(found.chosen), found.certificate.bound) == (0, 0)
+    with pytest.raises(MinimumsError) as refused:
+        solve(candidates, offers, limits, seed=1, further=[GroupLimit(np.zeros(1, int), 1, at_least=True)])
+    assert refused.value.share == 0
+
+
+def test_a_minimum_far_beyond_what_is_there_is_refused_with_a_share_of_nothing():
+    minimum = GroupLimit(np.zeros(1, int), 3, REDEEMED, at_least=True)
+    with pytest.raises(MinimumsError) as refused:
+        solve(*for_all(5, 1e-40, np.inf, SENT), seed=1, further=[minimum])
+    assert refused.value.share == pytest.approx(0, abs=1e-9)
+
+
+def test_a_loss_under_a_bound_of_nothing_is_no_gap_of_nothing():
+    assert gap_of(0.0, -5.0) == 1
+    assert gap_of(0.0, 0.0) == 0

@@ -216,6 +216,35 @@ def test_minimums_are_met_at_the_best_value_or_refused_with_the_share_that_can_b
     assert optimum <= found.bound + 1e-6
 
 
+@pytest.mark.parametrize(("seed", "customers", "m"), [(253, 4, 2), (80, 6, 3)])
+def test_minimums_that_no_order_of_customers_meets_are_met_where_whole_decisions_can(seed, customers, m):
+    problem, further = an_instance(seed, customers=customers, m=m)
+    chosen = solve(*problem, seed=1, further=further).chosen
+    for limit in further:
+        if limit.at_least:
+            assert used_by(problem[0], chosen.customer, chosen.offer, chosen.p1, limit) >= limit.amount
+
+
+@pytest.mark.parametrize("customers", [8, 2_000])
+def test_a_budget_of_a_group_weighs_cheap_offers_as_little_as_they_cost(customers):
+    """One offer costs a hundredth of the other. Where the budget is scarce, its price has to reach the cheap one."""
+    candidates, offers, limits = one_offer(customers, np.linspace(0.2, 0.4, customers))
+    both = replace(
+        candidates,
+        indptr=np.arange(0, 2 * customers + 1, 2),
+        offer=np.tile(np.array([0, 1], np.uint16), customers),
+        p0=np.repeat(candidates.p0, 2),
+    )
+    names = ("margin", "benefit", "uplift", "shares", "retailer_share", "group", "priority", "quota", "quota_kind")
+    offers = replace(offers, **{name: np.repeat(getattr(offers, name), 2, axis=0) for name in names})
+    offers = replace(offers, margin=np.array([50_000.0, 50_000.0]), benefit=np.zeros(2))
+    budget = GroupLimit(np.array([0, 1]), 150.0, SENT, weight=np.array([10_000.0, 100.0]))
+    found = solve(both, offers, limits, seed=1, further=[budget])
+    assert len(found.chosen) == 1
+    assert found.chosen.offer.tolist() == [1]
+    assert found.certificate.bound == pytest.approx(1.5 * found.value, rel=0.05)
+
+
 @quick
 @given(seeds)
 def test_rows_in_another_order_and_more_threads_change_no_decision(seed):
