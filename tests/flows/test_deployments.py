@@ -22,7 +22,9 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 
+from flows.delivering.settings import EmailServer
 from flows.deployments import deployments
 from flows.workspace import Workspace, folder_digest, read_json
 
@@ -238,11 +240,33 @@ def test_nothing_that_the_server_keeps_of_a_run_is_personal(prefect, fired):
     assert not [text for text in private if text in kept]
 
 
+def test_a_delivery_that_is_fired_more_than_once_sends_once_and_says_nothing_of_people(prefect, fired):
+    fired_again = [prefect.fire("deliver/panen") for _ in range(2)]
+    assert [prefect.ended(one)["state_type"] for one in fired_again] == ["COMPLETED"] * 2
+    folder = prefect.workspace.rehearsal("panen", "20171208t020000z")
+    messages = pq.read_table(prefect.workspace.run("panen", "20171208t020000z") / "messages.parquet").to_pylist()
+    files = [*folder.rglob("*.eml"), *folder.glob("push/*/*.json")]
+    assert sorted(path.stem for path in files) == sorted(row["message_id"] for row in messages)
+    kept = "".join(map(prefect.said, fired_again))
+    assert not [row["customer_id"] for row in messages if row["customer_id"] in kept]
+    assert "pelanggan.example" not in kept
+
+
 # --- what is registered, without a server ----------------------------------------------------------------------------
 
 
-def test_there_is_one_deployment_for_the_night_and_one_for_each_campaign(shop):
+def test_there_is_one_deployment_for_the_night_and_two_for_each_campaign(shop):
     found = deployments(shop.workspace, shop.settings)
     assert [deployment.full_name for deployment in found] == ["night/nightly", "decide/panen", "deliver/panen"]
     assert all(deployment.concurrency_limit == 1 for deployment in found)
     assert [len(deployment.schedules) for deployment in found] == [1, 0, 0]
+
+
+def test_where_there_is_something_to_send_by_what_is_due_is_looked_for_and_never_twice_at_once(shop):
+    email = EmailServer(host="smtp.toko.example", sender="promo@toko.example", password=SecretStr("s3cret"))
+    found = deployments(shop.workspace, shop.settings.model_copy(update={"email": email}))
+    (due,) = [deployment for deployment in found if deployment.full_name == "deliver-due/due"]
+    assert len(due.schedules) == 1
+    assert due.parameters == {"workspace": str(shop.workspace.root.resolve())}
+    assert due.concurrency_options.collision_strategy.value == "CANCEL_NEW"
+    assert "s3cret" not in str([deployment.model_dump() for deployment in found])

@@ -14,7 +14,7 @@ from campaigns.ledger.history import balances
 from campaigns.ledger.schema import MESSAGES
 from flows.campaign_files import find_campaign
 from flows.delivering.mending import decided, uses_of
-from flows.delivering.plan import OF_THE_NIGHT, accounts, night_of, put_in
+from flows.delivering.plan import OF_THE_NIGHT, accounts, message_rows, night_of, put_in
 from flows.settings import Night
 
 
@@ -91,3 +91,14 @@ def test_a_funder_s_budget_for_the_night_is_an_account_that_the_night_shares(goi
     assert [(one.name, one.ceiling, one.night) for one in shared] == [
         ("retailer" + OF_THE_NIGHT, 500_000, night_of(manifest, going.settings))
     ]
+
+
+def test_what_a_funder_spends_counts_in_the_campaign_s_account_and_in_the_night_s(going: Any) -> None:
+    ids = {("budget", "retailer"): 1, ("budget", "retailer" + OF_THE_NIGHT): 2, ("budget", "sari-murni"): 3}
+    ids |= {("quota", "kopi"): 4, ("quota", "teh"): 5}
+    due = going.run.instants("send_after")
+    rows = [row for block in message_rows(going.workspace, going.run, due, ids) for row in block]
+    for *_, uses in rows:
+        used = dict(json.loads(uses))
+        assert used.get(1) == used.get(2)
+    assert any(3 in dict(json.loads(row[-1])) for row in rows)
