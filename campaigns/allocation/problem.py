@@ -270,6 +270,17 @@ def check(candidates: Candidates, offers: Offers, limits: Limits, further: Seque
     )
 
 
+def check_prices(name: str, prices: Prices, offers: Offers, limits: Limits, further: Sequence[GroupLimit]) -> None:
+    """Raises InputError for prices that are not those of these limits, or below 0; further ones may be left out."""
+    sizes = {"quota": len(offers), "budget": len(limits.budgets), "channel": len(limits.capacity)}
+    if len(prices.further):
+        sizes["further"] = len(further)
+    for kind, size in sizes.items():
+        array = getattr(prices, kind)
+        _require(array.shape == (size,), f"{name}.{kind}: expected {size} prices, got {array.shape}")
+        _require(bool((np.isfinite(array) & (array >= 0)).all()), f"{name}.{kind}: expected finite prices of 0 or more")
+
+
 def _check_people(candidates: Candidates, limits: Limits) -> None:
     n, person, groups = candidates.customers, candidates.person, candidates.groups
     _require(

@@ -26,6 +26,7 @@ from campaigns.allocation.problem import (
     Solution,
     Used,
     check,
+    check_prices,
     gap_of,
 )
 from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used, worth
@@ -60,6 +61,8 @@ def solve(
     Raises InputError for arrays that do not fit together or hold what cannot be, MinimumsError for minimums that cannot
     all be met.
     """
+    if warm is not None:
+        check_prices("warm", warm, offers, limits, further)
     if offers.keys is not None and (np.diff(offers.keys) < 0).any():
         check(candidates, offers, limits, further)
         order = np.argsort(offers.keys)
@@ -116,6 +119,7 @@ def at_prices(
     candidates: Candidates, offers: Offers, limits: Limits, prices: Prices, further: Sequence[GroupLimit] = ()
 ) -> Chosen:
     """What the prices alone would choose for each customer; nothing is used up. For ghost decisions of controls."""
+    check_prices("prices", prices, offers, limits, further)
     problem = prepare(candidates, offers, limits, further=further)
     problem = replace(problem, closed=np.zeros_like(problem.closed))
     _, _, made = alone_best(problem, prices)

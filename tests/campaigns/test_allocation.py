@@ -411,6 +411,22 @@ def test_starting_from_yesterdays_prices_needs_few_passes():
     assert warm.certificate.bound <= cold.certificate.bound * (1 + 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("prices", "message"),
+    [
+        (Prices(np.zeros(2), np.zeros(1), np.zeros(1)), "quota: expected 1 prices"),
+        (Prices(np.zeros(1), np.array([-1.0]), np.zeros(1)), "budget: expected finite prices of 0 or more"),
+        (Prices(np.zeros(1), np.zeros(1), np.array([np.nan])), "channel: expected finite prices of 0 or more"),
+        (Prices(np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(3)), "further: expected 0 prices"),
+    ],
+)
+def test_prices_that_cannot_be_are_named(prices, message):
+    with pytest.raises(InputError, match=f"warm.{message}"):
+        solve(*plain(3, 0.2), seed=1, warm=prices)
+    with pytest.raises(InputError, match=f"prices.{message}"):
+        at_prices(*plain(3, 0.2), prices)
+
+
 def test_ghost_decisions_follow_the_prices_and_use_up_nothing():
     candidates, offers, limits = plain(100, np.linspace(0.01, 0.3, 100), quota=10, kind=SENT)
     found = solve(candidates, offers, limits, seed=1)
