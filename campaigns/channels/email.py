@@ -253,8 +253,9 @@ def _reply(smtp: smtplib.SMTP) -> tuple[int, str]:
 
 def _dotted(content: bytes) -> bytes:
     """With lines that begin with a dot given another (RFC 5321, 4.5.2), and the dot that ends it."""
-    stuffed = _LINE_OF_DOT.sub(b"..", content)
-    return stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")
+    if content.startswith(b".") or b"\n." in content:  # base64 has none
+        content = _LINE_OF_DOT.sub(b"..", content)
+    return content + (b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n")
 
 
 def _said(error: Exception) -> str:

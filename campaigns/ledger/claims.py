@@ -29,6 +29,8 @@ from campaigns.ledger.schema import (
     EXPIRED,
     FINISHED,
     HELD,
+    IS_HELD,
+    IS_PENDING,
     MESSAGES,
     OCCURRENCES,
     OPT_OUTS,
@@ -50,7 +52,56 @@ OPTED_OUT, LATE = "opted out", "past send_before"
 DEAD = {"email": "hard bounce", "push": "dead token"}  # why nothing more is sent to an address
 
 
-# Built once: this is done for every message.
+# Built once, for they are used for every group or every message.
+_IDS = MESSAGES.c.message_id.in_(bindparam("ids", expanding=True))
+_FIRING = and_(OCCURRENCES.c.campaign_id == bindparam("campaign"), OCCURRENCES.c.occurrence == bindparam("firing"))
+_STATE_OF = select(OCCURRENCES.c.state).where(_FIRING)
+_LINE = and_(
+    MESSAGES.c.campaign_id == bindparam("campaign"),
+    MESSAGES.c.occurrence == bindparam("firing"),
+    MESSAGES.c.channel == bindparam("line"),
+)
+_WAITING = and_(_LINE, IS_PENDING)
+_DUE = (
+    select(MESSAGES)
+    .where(_WAITING, MESSAGES.c.due_at <= bindparam("stamp"))
+    .order_by(MESSAGES.c.due_at, MESSAGES.c.message_id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(MESSAGES)
+    .where(_IDS)
+    .values(
+        state=CLAIMED,
+        sender=bindparam("by"),
+        fence=MESSAGES.c.fence + 1,
+        attempts=MESSAGES.c.attempts + 1,
+        epoch=bindparam("era"),
+        lease_until=bindparam("until"),
+        changed_at=bindparam("stamp"),
+    )
+)
+_REFUSED = select(OPT_OUTS.c.customer_id).where(
+    OPT_OUTS.c.customer_id.in_(bindparam("people", expanding=True)), OPT_OUTS.c.channel.in_((bindparam("line"), "all"))
+)
+_PAUSED = select(PAUSED_OFFERS.c.offer_id).where(PAUSED_OFFERS.c.campaign_id == bindparam("campaign"))
+_ACCOUNTS = (
+    select(ACCOUNTS)
+    .where(ACCOUNTS.c.id.in_(bindparam("numbers", expanding=True)))
+    .order_by(ACCOUNTS.c.id)
+    .with_for_update()
+)
+_RESERVE = (
+    update(ACCOUNTS)
+    .where(
+        ACCOUNTS.c.id == bindparam("number"),
+        or_(ACCOUNTS.c.ceiling.is_(None), ACCOUNTS.c.used + bindparam("more") <= ACCOUNTS.c.ceiling),
+    )
+    .values(used=ACCOUNTS.c.used + bindparam("more"))
+)
+_NEXT_DUE = select(MESSAGES.c.due_at).where(_WAITING).order_by(MESSAGES.c.due_at).limit(1)
+_NEXT_END = select(MESSAGES.c.lease_until).where(_LINE, IS_HELD).order_by(MESSAGES.c.lease_until).limit(1)
 _OWN = and_(MESSAGES.c.message_id == bindparam("own_id"), MESSAGES.c.fence == bindparam("own_fence"))
 _MARK = update(MESSAGES).where(_OWN, MESSAGES.c.state == CLAIMED).values(state=WRITING, changed_at=bindparam("stamp"))
 _SENT = (
@@ -123,25 +174,20 @@ def claim(
     account has no room for.
     """
     stamp = milliseconds(now)
-    until = milliseconds(now + min(lease, LONGEST_LEASE))
+    firing = {"campaign": campaign_id, "firing": occurrence}
+    line = {**firing, "line": channel}
     with ledger.writing() as connection:
-        mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
-        if connection.execute(select(OCCURRENCES.c.state).where(mine)).scalar() != RUNNING:
+        if connection.execute(_STATE_OF, firing).scalar() != RUNNING:
             return []
         failpoint("claim.running")
-        here = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.channel == channel)
-        due = and_(here, MESSAGES.c.state == PENDING, MESSAGES.c.due_at <= stamp)
-        query = select(MESSAGES).where(due).order_by(MESSAGES.c.due_at, MESSAGES.c.message_id).limit(most)
-        query = query.with_for_update(skip_locked=True)
-        rows = connection.execute(query).all()
+        rows = connection.execute(_DUE, {**line, "stamp": stamp, "most": most}).all()
         if any(row.send_before <= stamp for row in rows):
-            late = and_(here, MESSAGES.c.state == PENDING, MESSAGES.c.send_before <= stamp)
             # Two that wait for each other's late ones would wait for ever, so those that another holds are left to it.
-            free = select(MESSAGES.c.message_id).where(late).with_for_update(skip_locked=True)
-            expired = update(MESSAGES).where(MESSAGES.c.message_id.in_(free))
-            connection.execute(expired.values(state=EXPIRED, reason=LATE, changed_at=stamp))
+            late = select(MESSAGES.c.message_id).where(_WAITING, MESSAGES.c.send_before <= stamp)
+            expired = update(MESSAGES).where(MESSAGES.c.message_id.in_(late.with_for_update(skip_locked=True)))
+            connection.execute(expired.values(state=EXPIRED, reason=LATE, changed_at=stamp), line)
             failpoint("claim.expired")
-            rows = connection.execute(query).all()
+            rows = connection.execute(_DUE, {**line, "stamp": stamp, "most": most}).all()
         if not rows:
             return []
         rows = _without_opted_out(connection, rows, channel, stamp)
@@ -149,16 +195,9 @@ def claim(
         failpoint("claim.refused")
         rows = _with_room(connection, rows, stamp)
         failpoint("claim.reserved")
-        values = {
-            "state": CLAIMED,
-            "sender": sender,
-            "fence": MESSAGES.c.fence + 1,
-            "attempts": MESSAGES.c.attempts + 1,
-            "epoch": epoch(connection),
-            "lease_until": until,
-            "changed_at": stamp,
-        }
-        _change(connection, rows, values)
+        until = milliseconds(now + min(lease, LONGEST_LEASE))
+        values = {"by": sender, "era": epoch(connection), "until": until, "stamp": stamp}
+        connection.execute(_TAKE, {"ids": [row.message_id for row in rows], **values})
         failpoint("claim.taken")
     return [
         Claim(
@@ -255,7 +294,7 @@ def recover(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) ->
         state = connection.execute(select(OCCURRENCES.c.state).where(mine).with_for_update()).scalar()
         held = and_(
             occurrence_is(MESSAGES, campaign_id, occurrence),
-            MESSAGES.c.state.in_(HELD),
+            IS_HELD,
             or_(MESSAGES.c.lease_until <= stamp, MESSAGES.c.lease_until > milliseconds(now + LONGEST_LEASE)),
         )
         query = select(MESSAGES).where(held).order_by(MESSAGES.c.message_id)
@@ -285,26 +324,22 @@ def recover(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) ->
 
 def next_turn(ledger: Ledger, campaign_id: str, occurrence: str, channel: str) -> int | None:
     """When the next message is due or the next lease ends, in milliseconds; None if nothing waits or is held."""
-    here = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.channel == channel)
-    waiting = select(MESSAGES.c.due_at).where(here, MESSAGES.c.state == PENDING).order_by(MESSAGES.c.due_at).limit(1)
-    held = select(MESSAGES.c.lease_until).where(here, MESSAGES.c.state.in_(HELD)).order_by(MESSAGES.c.lease_until)
+    line = {"campaign": campaign_id, "firing": occurrence, "line": channel}
     with ledger.reading() as connection:
-        found = [connection.execute(query).scalar() for query in (waiting, held.limit(1))]
+        found = [connection.execute(query, line).scalar() for query in (_NEXT_DUE, _NEXT_END)]
     return min((at for at in found if at is not None), default=None)
 
 
 def _without_opted_out(connection: Connection, rows: Sequence[Any], channel: str, stamp: int) -> list[Any]:
     people = sorted({row.customer_id for row in rows})
-    said_no = and_(OPT_OUTS.c.customer_id.in_(people), OPT_OUTS.c.channel.in_((channel, "all")))
-    gone = set(connection.execute(select(OPT_OUTS.c.customer_id).where(said_no)).scalars())
+    gone = set(connection.execute(_REFUSED, {"people": people, "line": channel}).scalars())
     refused = [row for row in rows if row.customer_id in gone]
     _change(connection, refused, {"state": SKIPPED, "reason": OPTED_OUT, "changed_at": stamp})
     return [row for row in rows if row.customer_id not in gone]
 
 
 def _without_paused(connection: Connection, rows: Sequence[Any], campaign_id: str, stamp: int) -> list[Any]:
-    query = select(PAUSED_OFFERS.c.offer_id).where(PAUSED_OFFERS.c.campaign_id == campaign_id)
-    paused = set(connection.execute(query).scalars())
+    paused = set(connection.execute(_PAUSED, {"campaign": campaign_id}).scalars())
     if not paused:
         return list(rows)
     waiting = [row for row in rows if paused & set(json.loads(row.offers))]
@@ -320,8 +355,7 @@ def _with_room(connection: Connection, rows: Sequence[Any], stamp: int) -> list[
     numbers = sorted({account for _, uses in wanted for account in uses})
     if not numbers:
         return list(rows)
-    query = select(ACCOUNTS).where(ACCOUNTS.c.id.in_(numbers)).order_by(ACCOUNTS.c.id)
-    accounts = connection.execute(query.with_for_update()).all()
+    accounts = connection.execute(_ACCOUNTS, {"numbers": numbers}).all()
     room = {account.id: account.ceiling - account.used for account in accounts if account.ceiling is not None}
     names = {account.id: f"{account.kind} of {account.name} is used up" for account in accounts}
     taken: Counter[int] = Counter()
@@ -338,9 +372,7 @@ def _with_room(connection: Connection, rows: Sequence[Any], stamp: int) -> list[
             if account in room:
                 room[account] -= use
     for account, use in sorted(taken.items()):
-        fits = or_(ACCOUNTS.c.ceiling.is_(None), ACCOUNTS.c.used + use <= ACCOUNTS.c.ceiling)
-        reserved = update(ACCOUNTS).where(ACCOUNTS.c.id == account, fits).values(used=ACCOUNTS.c.used + use)
-        if connection.execute(reserved).rowcount != 1:
+        if connection.execute(_RESERVE, {"number": account, "more": use}).rowcount != 1:
             raise RuntimeError(f"account {account} has no room for what was to be reserved")
         failpoint("claim.account")
     for reason, without in refused.items():

@@ -13,7 +13,8 @@ from campaigns.ledger.schema import (
     ACCOUNTS,
     CANCELLED,
     FINISHED,
-    HELD,
+    IS_HELD,
+    IS_PENDING,
     MESSAGES,
     OCCURRENCES,
     PAUSED,
@@ -196,7 +197,7 @@ def change(ledger: Ledger, campaign_id: str, occurrence: str, state: str, now: d
         connection.execute(update(OCCURRENCES).where(mine).values(values))
         failpoint("change.state")
         if state == CANCELLED:
-            waiting = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.state == PENDING)
+            waiting = and_(occurrence_is(MESSAGES, campaign_id, occurrence), IS_PENDING)
             skipped = {"state": SKIPPED, "reason": "cancelled", "changed_at": stamp}
             connection.execute(update(MESSAGES).where(waiting).values(skipped))
     return before
@@ -208,8 +209,8 @@ def finish(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) -> 
         mine = occurrence_is(OCCURRENCES, campaign_id, occurrence)
         query = select(OCCURRENCES.c.state).where(mine)
         state = connection.execute(query.with_for_update()).scalar_one()
-        left = and_(occurrence_is(MESSAGES, campaign_id, occurrence), MESSAGES.c.state.in_((PENDING, *HELD)))
-        if state != RUNNING or connection.execute(select(MESSAGES.c.message_id).where(left).limit(1)).first():
+        here = select(MESSAGES.c.message_id).where(occurrence_is(MESSAGES, campaign_id, occurrence)).limit(1)
+        if state != RUNNING or any(connection.execute(here.where(left)).first() for left in (IS_PENDING, IS_HELD)):
             return state == FINISHED
         values = {"state": FINISHED, "changed_at": milliseconds(now)}
         connection.execute(update(OCCURRENCES).where(mine).values(values))

@@ -3,7 +3,19 @@
 No name, address or token is in any of them: a customer is an id, an address or a token a keyed hash.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
 
 LEDGER = MetaData()
 
@@ -81,6 +93,9 @@ Index(
     sqlite_where=text(f"state in {HELD}"),
     postgresql_where=text(f"state in {HELD}"),
 )
+# Conditions in the words of the indexes above: by these a database sees that it may use them.
+IS_PENDING = MESSAGES.c.state == literal_column(f"'{PENDING}'")
+IS_HELD = MESSAGES.c.state.in_([literal_column(f"'{state}'") for state in HELD])
 Index("messages_of_person", MESSAGES.c.person_id, MESSAGES.c.changed_at)
 
 TOKENS = Table(  # the outcome for each device of a push

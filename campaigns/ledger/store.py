@@ -31,12 +31,14 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (LEDGER.create_all,)
 class Ledger:
     """writes: every commit is on the disk before it returns. marks: a commit outlives the process, not a power cut.
 
-    turn: of the threads that write; SQLite lets one write at a time, and whom it refuses sleeps.
+    turn: of the threads that write; SQLite lets one write at a time, and whom it refuses sleeps. spare: connections for
+    marks.
     """
 
     writes: Engine
     marks: Engine
     turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    spare: list[Any] = field(default_factory=list)
 
     @property
     def postgresql(self) -> bool:
@@ -64,20 +66,22 @@ class Ledger:
         sql, constant = _compiled(statement, self.marks.dialect)
         driver = self.marks.dialect.loaded_dbapi
         with self.turn:
-            connection = None
+            connection: Any = None
             try:
-                connection = self.marks.raw_connection()
-                cursor = connection.cursor()
-                cursor.execute(sql, {**constant, **values})
+                connection = self.spare.pop() if self.spare else self.marks.raw_connection()
+                changed = connection.dbapi_connection.execute(sql, {**constant, **values}).rowcount
             except driver.Error as error:
-                if connection is not None:
-                    connection.invalidate()
-                self.marks.dispose()  # the others lead to the same server
+                for one in (connection, *self.spare) if connection else ():
+                    one.invalidate()
+                self.spare.clear()  # they lead to the same server
                 raise DBAPIError.instance(sql, None, error, driver.Error, hide_parameters=True) from error
-            connection.close()
-            return cursor.rowcount
+            self.spare.append(connection)
+            return changed
 
     def close(self) -> None:
+        for one in self.spare:
+            one.close()
+        self.spare.clear()
         self.writes.dispose()
         self.marks.dispose()
 
