@@ -144,7 +144,8 @@ class Device:
 class Outcome:
     """What became of a claimed message: SENT, BOUNCED, UNKNOWN, SKIPPED, FAILED, or PENDING to try again at due_at.
 
-    devices: of a push. dead: hashes of the address or tokens that exist no more; nothing is sent there again.
+    devices: of a push. dead: hashes of the address or tokens that exist no more; nothing is sent there again. untried: it
+    was put back without a try, so that its claim does not count as one.
     """
 
     message_id: str
@@ -156,6 +157,7 @@ class Outcome:
     due_at: datetime | None = None
     devices: tuple[Device, ...] = ()
     dead: tuple[str, ...] = ()
+    untried: bool = False
 
 
 def claim(
@@ -274,7 +276,8 @@ def settle(ledger: Ledger, outcomes: Iterable[Outcome], now: datetime) -> int:
         for outcome, group in alike.items():
             values = {name: getattr(outcome, name) for name in ("state", "reason", "detail", "provider_id")}
             turn = {} if outcome.due_at is None else {"due_at": milliseconds(outcome.due_at)}
-            _change(connection, group, {**values, **turn, "changed_at": stamp})
+            tries = {"attempts": MESSAGES.c.attempts - 1} if outcome.untried else {}
+            _change(connection, group, {**values, **turn, **tries, "changed_at": stamp})
             failpoint("settle.some")
         _of_devices(connection, [(row.channel, by_id[row.message_id]) for row in mine], stamp)
         _release(connection, freed)

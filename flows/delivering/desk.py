@@ -65,7 +65,7 @@ def prepared(desk: Desk, claims: Sequence[Claim], now: datetime) -> tuple[list[R
     staying = [one for one in claims if verdicts[one.message_id].what in ("skip", "later")]
     outcomes += [_not_now(one, verdicts[one.message_id], now) for one in staying]
     sending = [one for one in claims if verdicts[one.message_id].what == "send"]
-    before = other_than_planned(desk.about.run, [one for one in sending if one.attempts > 1])
+    before = other_than_planned(desk.about.run, [one for one in sending if one.fence > 1])
     sending = [one for one in sending if one.message_id not in before]
     changing = [one for one in claims if verdicts[one.message_id].what == "change" or one.message_id in before]
     rows, refused = _changed(desk, changing, verdicts, facts, now)
@@ -90,10 +90,10 @@ def prepared(desk: Desk, claims: Sequence[Claim], now: datetime) -> tuple[list[R
 def _not_now(one: Claim, verdict: Verdict, now: datetime) -> Outcome:
     if verdict.what == "skip" or verdict.at is None:
         return Outcome(one.message_id, one.fence, SKIPPED, verdict.reason)
-    at = now + (verdict.at - now) * spread(one.message_id, one.attempts) if verdict.soon else verdict.at
+    at = now + (verdict.at - now) * spread(one.message_id, one.fence) if verdict.soon else verdict.at
     if at >= instant_of(one.send_before):
         return Outcome(one.message_id, one.fence, EXPIRED, LATE)
-    return Outcome(one.message_id, one.fence, PENDING, verdict.reason, due_at=at)
+    return Outcome(one.message_id, one.fence, PENDING, verdict.reason, due_at=at, untried=True)
 
 
 def _changed(

@@ -35,6 +35,7 @@ from flows.delivering.timing import Timer
 GROUP = 50  # messages of a claim, at most
 LEASE = timedelta(seconds=60)  # after a kill the next sender takes over so soon
 AHEAD = timedelta(seconds=10)  # a claim is of what a slow pace lets go in this time
+IDLE = timedelta(minutes=1)  # after so long without a turn one looks whether others have put something back
 TROUBLE = 3  # messages refused for now in a row; then the channel waits
 HOLDS = tuple(timedelta(seconds=n) for n in (5, 15, 60, 300))
 
@@ -77,7 +78,8 @@ def send_line(job: Job, line: Line, opened: Callable[[], Channel], timer: Timer,
             if turn is None:
                 return
             if instant_of(turn) > timer.now():
-                timer.until(instant_of(turn))
+                soon = timer.now() + IDLE if job.live else instant_of(turn)  # a rehearsal is alone
+                _wait(job, min(instant_of(turn), soon), timer)
                 continue
             patiently(lambda: recover(*here, timer.now()), timer)
             if turn == last:  # another sender is at it just now
@@ -85,6 +87,11 @@ def send_line(job: Job, line: Line, opened: Callable[[], Channel], timer: Timer,
             last = turn
     finally:
         channel.close()
+
+
+def _wait(job: Job, at: datetime, timer: Timer) -> None:
+    while timer.now() < at and job.goes_on(timer.now()):
+        timer.until(at)
 
 
 def _send_group(job: Job, line: Line, channel: Channel, claims: Sequence[Claim], timer: Timer) -> None:
@@ -146,7 +153,7 @@ def outcome_of(line: Line, one: Ready, answer: Answer, now: datetime) -> Outcome
     told = (answer.reason, answer.detail, answer.provider_id)
     kept = Outcome(one.claim.message_id, one.claim.fence, answer.state, *told)
     if answer.broken:  # not the message's fault: it waits until the channel is mended
-        kept = replace(kept, due_at=now)
+        kept = replace(kept, due_at=now, untried=True)
     elif answer.state == PENDING:
         kept = again(one.claim, answer, line.tries, now)
     return replace(kept, devices=devices, dead=dead)
@@ -172,7 +179,7 @@ def _renewed(job: Job, left: Sequence[Ready], renewed: datetime, timer: Timer) -
 
 def _put_back(job: Job, left: Sequence[Ready], due_at: datetime, timer: Timer) -> None:
     """What is in hand and has not left is anybody's again."""
-    outcomes = [Outcome(one.claim.message_id, one.claim.fence, PENDING, due_at=due_at) for one in left]
+    outcomes = [Outcome(one.claim.message_id, one.claim.fence, PENDING, due_at=due_at, untried=True) for one in left]
     failpoint("sender.put_back")
     _settle(job, outcomes, timer)
 

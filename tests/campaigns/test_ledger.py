@@ -379,6 +379,13 @@ def test_a_message_to_be_tried_again_gives_its_budget_back_until_then(ledger: Le
     assert balances(ledger)[0].used == 1000
 
 
+def test_what_was_put_back_without_a_try_was_not_tried(ledger: Ledger) -> None:
+    put_in(ledger, 2)
+    one, other = take(ledger)
+    settle(ledger, [outcome(one, PENDING, due_at=NOW, untried=True), outcome(other, PENDING, due_at=NOW)], NOW)
+    assert [(again.attempts, again.fence) for again in take(ledger)] == [(1, 2), (2, 2)]
+
+
 # --- devices and addresses -------------------------------------------------------------------------------------------
 
 

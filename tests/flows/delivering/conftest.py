@@ -34,16 +34,17 @@ LIVE = {
 
 
 class Clock:
-    """Stands still but for waits."""
+    """Stands still but for waits, each of which takes at least so many seconds."""
 
     def __init__(self, now: datetime) -> None:
         self.at = now
+        self.least = 0.0
 
     def now(self) -> datetime:
         return self.at
 
     def wait(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
+        self.at += timedelta(seconds=max(seconds, self.least))
 
 
 @dataclass

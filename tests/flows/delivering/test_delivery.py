@@ -15,9 +15,20 @@ from campaigns.ledger.history import balances
 from campaigns.ledger.schema import BOUNCED, FINISHED, PENDING, RUNNING, SENT, UNKNOWN
 from flows.campaign_files import find_campaign
 from flows.decide import decide_night
+from flows.delivering.delivery import deliver_campaign
 from flows.delivering.steering import steer
 from flows.workspace import read_json
 from recsys.tables import InputError
+
+GREETING = """
+  id: &words
+    subject: Selamat, {{ customer.called }}
+    heading: "{{ customer.greeting }}"
+    intro: Terima kasih.
+    push_title: Selamat
+    push_body: Terima kasih.
+  en: *words
+"""
 
 
 def total(result: dict[str, Any]) -> int:
@@ -222,7 +233,7 @@ def test_whoever_says_no_while_it_is_sent_gets_nothing_any_more(going: Any) -> N
     refused: list[str] = []
 
     def say_no(taken: int) -> None:
-        if taken == 1:
+        if taken and not refused:
             sent = set(going.by.names)
             for row in going.shop.rows("messages", channel="email"):
                 if row["message_id"] not in sent:
@@ -318,12 +329,13 @@ def test_a_channel_that_asks_for_time_gets_it(going: Any) -> None:
     assert asked
 
 
-def test_a_server_that_never_takes_a_message_does_not_get_it_after_its_time(going: Any) -> None:
+def test_a_message_that_is_refused_for_now_too_often_is_given_up(going: Any) -> None:
     going.by.answers = lambda _: Answer(PENDING, "refused for now", "451")
+    going.set(delivery=going.settings.delivery.model_copy(update={"tries": 3}))
     result = going.deliver()
     assert result["state"] == FINISHED
-    assert set(states(result)) <= {"expired", "failed"}
-    assert going.clock.at <= going.due + timedelta(hours=30)
+    assert states(result) == {"failed": len(going.run.messages)}
+    assert {reason for _, reason, _ in result["reasons"]} == {"given up: refused for now"}
 
 
 def test_what_nobody_knows_of_is_listed_and_not_sent_again(going: Any) -> None:
@@ -406,3 +418,17 @@ def test_a_sender_that_was_killed_is_taken_over_when_its_lease_ends(going: Any) 
     assert states(result) == {SENT: len(going.run.messages)}
     assert lost.message_id in going.by.names
     assert going.clock.at >= going.due + timedelta(seconds=60)
+
+
+def test_a_greeting_without_offers_is_sent_too(going: Any) -> None:
+    text = (going.workspace.campaigns / "panen.yaml").read_text(encoding="utf-8")
+    head, _, rest = text.partition("budgets:")
+    going.shop.write_campaign(f"{head}offers: []\ncontent:{GREETING}".replace("id: panen", "id: salam"), "salam")
+    assert rest
+    manifest = going.shop.decide("salam").manifest
+    result = deliver_campaign(
+        going.workspace, going.settings, "salam", live=False, clock=going.clock.now, wait=going.clock.wait
+    )
+    assert states(result) == {SENT: manifest["counts"]["messages"]}
+    sheet = read_json(going.workspace.rehearsal("salam", manifest["occurrence"]) / "care-sheet.json")
+    assert sheet["offers"] == []
