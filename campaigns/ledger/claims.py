@@ -144,8 +144,8 @@ class Device:
 class Outcome:
     """What became of a claimed message: SENT, BOUNCED, UNKNOWN, SKIPPED, FAILED, or PENDING to try again at due_at.
 
-    devices: of a push. dead: hashes of the address or tokens that exist no more; nothing is sent there again. untried: it
-    was put back without a try, so that its claim does not count as one.
+    devices: of a push. dead: hashes of the address or tokens that exist no more; nothing is sent there again. untried:
+    put back without a try, so that its claim does not count as one.
     """
 
     message_id: str

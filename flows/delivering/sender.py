@@ -36,7 +36,8 @@ GROUP = 50  # messages of a claim, at most
 LEASE = timedelta(seconds=60)  # after a kill the next sender takes over so soon
 AHEAD = timedelta(seconds=10)  # a claim is of what a slow pace lets go in this time
 IDLE = timedelta(minutes=1)  # after so long without a turn one looks whether others have put something back
-TROUBLE = 3  # messages refused for now in a row; then the channel waits
+TROUBLE = 3  # messages in a row that did not get through; then the channel waits
+OF_ONE = "45"  # replies to one recipient or message: 450, 451, 452
 HOLDS = tuple(timedelta(seconds=n) for n in (5, 15, 60, 300))
 
 
@@ -112,9 +113,14 @@ def _send_group(job: Job, line: Line, channel: Channel, claims: Sequence[Claim],
             return _put_back(job, ready[place:], until, timer)
         renewed = _renewed(job, ready[place:], renewed, timer)
         answer = _handed_over(job, line, channel, one, timer)
-        refused = refused + 1 if answer is not None and answer.state == PENDING else 0
+        refused = refused + 1 if answer is not None and _of_channel(answer) else 0
     if ready and not refused:
         line.trouble = 0
+
+
+def _of_channel(answer: Answer) -> bool:
+    """Whether it says that the channel does not get anything through just now, and not this message alone."""
+    return answer.state == PENDING and not (answer.detail or "").startswith(OF_ONE)
 
 
 def _handed_over(job: Job, line: Line, channel: Channel, one: Ready, timer: Timer) -> Answer | None:

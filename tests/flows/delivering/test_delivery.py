@@ -329,6 +329,21 @@ def test_a_channel_that_asks_for_time_gets_it(going: Any) -> None:
     assert asked
 
 
+def test_a_server_that_is_away_is_left_in_peace_and_no_try_is_used_up(going: Any) -> None:
+    tried: list[Any] = []
+
+    def answers(parcel: Any) -> Answer:
+        if going.clock.at < going.due + timedelta(minutes=30):
+            tried.append(parcel.message_id)
+            return Answer(PENDING, "no connection", "ConnectionRefusedError")
+        return Answer(SENT)
+
+    going.by.answers = answers
+    going.set(delivery=going.settings.delivery.model_copy(update={"tries": 5}))
+    assert states(going.deliver()) == {SENT: len(going.run.messages)}
+    assert len(tried) < 100
+
+
 def test_a_message_that_is_refused_for_now_too_often_is_given_up(going: Any) -> None:
     going.by.answers = lambda _: Answer(PENDING, "refused for now", "451")
     going.set(delivery=going.settings.delivery.model_copy(update={"tries": 3}))
