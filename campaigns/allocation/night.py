@@ -52,6 +52,7 @@ class Night:
     parts: tuple[Solution, ...]
     certificate: Certificate
     prices: Prices  # of the joined problem, to start from next time
+    warm: bool = False  # whether the prices to start from led here
 
 
 def solve_night(
@@ -80,7 +81,7 @@ def solve_night(
         threads=threads,
         further=[*further, *shared],
     )
-    return Night(tuple(_divided(parts, candidates, found, order)), found.certificate, found.prices)
+    return Night(tuple(_divided(parts, candidates, found, order)), found.certificate, found.prices, found.warm)
 
 
 def _joined(parts: Sequence[Part], messages: Ints) -> tuple[Candidates, Offers, Limits, list[GroupLimit], Ints]:

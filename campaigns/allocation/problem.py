@@ -206,6 +206,7 @@ class Solution:
     used: Used
     prices: Prices
     certificate: Certificate
+    warm: bool = False  # whether the prices to start from led here
 
 
 def check(candidates: Candidates, offers: Offers, limits: Limits, further: Sequence[GroupLimit] = ()) -> None:

@@ -30,7 +30,7 @@ from campaigns.allocation.problem import (
     gap_of,
 )
 from campaigns.allocation.recovery import Counters, alone_best, decisions, mixed, no_prices, recover, used, worth
-from campaigns.allocation.small import exactly
+from campaigns.allocation.small import Exact, exactly
 
 PASSES = 600
 POLISH = 100  # passes, from prices that are nearly right
@@ -54,7 +54,8 @@ def solve(
     """The decisions that earn most within all limits, nearly; the certificate says how nearly.
 
     passes: evaluations of the dual over all customers; by default 600, or 100 where there are prices to start from: of
-    a sample, where customers are many, or warm, such as yesterday's. A small problem needs but one.
+    a sample, where customers are many, or warm, such as yesterday's. A small problem needs but one. Where warm prices
+    do not lead near the best, it is solved afresh too, and the better counts.
     threads: by default one for each processor.
     The same problem and seed give the same decisions, whatever the order of rows and the number of threads.
     further: limits on groups of offers and customers, and guaranteed minimums.
@@ -73,7 +74,22 @@ def solve(
     problem = prepare(candidates, offers, limits, threads, further)
     exact = exactly(problem)
     refuse_the_impossible(problem, None if exact is None else exact.programme)
-    bound, certain = (None, False) if exact is None else (exact.bound, exact.certain)
+    if warm is None:
+        return _solved(problem, exact, seed, passes)
+    led: Solution | None = None
+    with suppress(MinimumsError):  # other prices may meet them
+        led = replace(_solved(problem, exact, seed, passes, warm), warm=True)
+        if led.certificate.gap <= WIDE or (exact is not None and exact.certain):
+            return led
+    return _better(_solved(problem, exact, seed, passes), led)
+
+
+def _solved(
+    problem: Prepared, exact: Exact | None, seed: int, passes: int | None, warm: Prices | None = None
+) -> Solution:
+    candidates, bound, certain = problem.candidates, None, False
+    if exact is not None:
+        bound, certain = exact.bound, exact.certain
     if bound is None or not certain:
         searched = _searched(problem, seed, passes, warm)
         bound = searched if bound is None or searched.bound < bound.bound else bound
@@ -96,6 +112,16 @@ def solve(
         passes=bound.passes,
     )
     return Solution(chosen, amount, use, problem.prices(bound.vector), certificate)
+
+
+def _better(one: Solution, other: Solution | None) -> Solution:
+    """The decisions that are worth more, under the lower of the two bounds."""
+    if other is None:
+        return one
+    best, lower = max(one, other, key=lambda each: each.value), min(one, other, key=lambda each: each.certificate.bound)
+    bound, passes = lower.certificate.bound, one.certificate.passes + other.certificate.passes
+    certificate = replace(best.certificate, bound=bound, gap=gap_of(bound, best.value), passes=passes)
+    return replace(best, certificate=certificate, prices=lower.prices)
 
 
 def first_come(candidates: Candidates, offers: Offers, limits: Limits, further: Sequence[GroupLimit] = ()) -> Solution:

@@ -18,7 +18,6 @@ from flows.deciding.limits import Row
 from flows.deciding.plan import Plan
 
 ROUNDS = 4  # then the widest spread that there can be is taken
-GOOD_ENOUGH = 1e-3  # a gap after starting from yesterday's prices; above it, a fresh start is tried too
 
 Floats = NDArray[np.float64]
 Key = tuple[str, int, int]  # budget, column; quota, part, offer; own, part, row; shared, row
@@ -36,12 +35,11 @@ class Uncertain:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """The night, its parts and shared limits as they were planned with, and whether it came from the prices given."""
+    """The night, its parts and shared limits as they were planned with; night.warm is of the first solution."""
 
     night: Night
     parts: list[Part]
     shared: list[GroupLimit]
-    warm: bool
 
 
 def uncertain_limits(
@@ -91,8 +89,7 @@ def cautiously(
     spread: dict[Key, float] = {}
     rows = [row.limit for row in shared]
     starts = np.cumsum([0, *(len(part.offers) for part in parts)])
-    night, kept = solved_from(parts, messages, seed, rows, warm)
-    found = Solved(night, parts, rows, kept)
+    found = Solved(solve_night(parts, messages, seed=seed, shared=rows, warm=warm), parts, rows)
     for last in [False] * (ROUNDS - 1) + [True]:
         uses = {one.key: use_of(one.key, found, starts) for one in wanted}
         if all(holds(one, *uses[one.key]) for one in wanted):
@@ -105,23 +102,9 @@ def cautiously(
             for one in wanted
         }
         tight, tight_rows = with_limits(parts, rows, planned)
-        again, _ = solved_from(tight, messages, seed, tight_rows, found.night.prices)
-        found = Solved(again, tight, tight_rows, kept)
+        again = solve_night(tight, messages, seed=seed, shared=tight_rows, warm=found.night.prices)
+        found = Solved(replace(again, warm=found.night.warm), tight, tight_rows)
     return found
-
-
-def solved_from(
-    parts: Sequence[Part], messages: NDArray[np.int64], seed: int, shared: Sequence[GroupLimit], warm: Prices | None
-) -> tuple[Night, bool]:
-    """(the night, whether it came from the prices given). Where these lead nowhere near, it is solved afresh, and the
-    better of the two counts."""
-    if warm is None:
-        return solve_night(parts, messages, seed=seed, shared=shared), False
-    night = solve_night(parts, messages, seed=seed, shared=shared, warm=warm)
-    if night.certificate.gap <= GOOD_ENOUGH:
-        return night, True
-    fresh = solve_night(parts, messages, seed=seed, shared=shared)
-    return (fresh, False) if fresh.certificate.value > night.certificate.value else (night, True)
 
 
 def use_of(key: Key, found: Solved, starts: NDArray[np.int64]) -> tuple[Floats, Floats, float]:

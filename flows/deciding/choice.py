@@ -160,7 +160,7 @@ def choose(
         tuple(shared),
         used_limits,
         found.prices.further[rows_total:],
-        tuple(start for start in starts if start) if solved.warm else (),
+        tuple(start for start in starts if start) if found.warm else (),
         left,
     )
 

@@ -408,7 +408,19 @@ def test_starting_from_yesterdays_prices_needs_few_passes():
     candidates, offers, limits = an_instance(11, customers=2_000)
     cold = solve(candidates, offers, limits, seed=1)
     warm = solve(candidates, offers, limits, seed=1, passes=20, warm=cold.prices)
+    assert warm.warm
     assert warm.certificate.bound <= cold.certificate.bound * (1 + 1e-6)
+
+
+def test_prices_of_another_world_lead_nowhere_and_it_is_solved_afresh():
+    candidates, offers, limits = an_instance(11, customers=400, offers=130)
+    offers, limits = replace(offers, quota=np.full(130, 2.5)), replace(limits, positions=np.array([1, 1]))
+    cold = solve(candidates, offers, limits, seed=1)
+    assert not cold.warm
+    absurd = Prices(np.full(130, 1e12), np.full(2, 1e12), np.full(2, 1e12))
+    found = solve(candidates, offers, limits, seed=1, warm=absurd)
+    assert not found.warm
+    assert (found.value, found.certificate.bound) == (cold.value, cold.certificate.bound)
 
 
 @pytest.mark.parametrize(
