@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from flows.champion import load_champion
+from flows.delivering.steering import deliveries
 from flows.intake.accounting import table_status
 from flows.review import standings
 from flows.settings import Settings
@@ -12,13 +13,14 @@ from flows.workspace import Workspace, read_json
 
 def workspace_status(workspace: Workspace, settings: Settings, clock: datetime) -> dict[str, Any]:
     """{"tables": see table_status, "model": the champion's manifest or null, "campaigns": whether each is approved, see
-    flows.review.standings, "runs": a row for each published run}."""
+    flows.review.standings, "runs": a row for each published run, "deliveries": how each stands that was begun}."""
     return {
         "timezone": settings.timezone,
         "tables": table_status(workspace, settings, clock),
         "model": serving_model(workspace),
         "campaigns": standings(workspace, settings),
         "runs": [run_row(path) for path in sorted(workspace.root.glob("runs/*/*/manifest.json"))],
+        "deliveries": deliveries(workspace, settings, clock),
     }
 
 

@@ -106,6 +106,9 @@ def show_status(status: Result) -> None:
             for run in status["runs"]
         ]
         show("Runs", ("campaign", "occurrence", "as of", "messages", "expected value", "gap at most"), runs)
+    if status["deliveries"]:
+        rows = [delivery_row(one) for one in status["deliveries"]]
+        show("Deliveries", ("campaign", "occurrence", "", "sent", "waiting", "unknown"), rows)
 
 
 def show_run(manifest: Result) -> None:
@@ -216,6 +219,13 @@ def show_delivery(result: Result) -> None:
         show("Why not", ("", "reason", "messages"), result["reasons"])
     if result["unknown"]:
         out.print(f"Nobody knows whether these arrived; they are not sent again: {', '.join(result['unknown'])}")
+
+
+def delivery_row(result: Result) -> list[Any]:
+    """Campaign, occurrence, state with its reason, and how many are sent, wait, and may or may not have arrived."""
+    state = f"{result['state']}: {result['reason']}" if result["reason"] else result["state"]
+    numbers = [sum(found.get(one, 0) for found in result["channels"].values()) for one in ("sent", "pending", "unknown")]
+    return [result["campaign"], result["occurrence"], state, *numbers]
 
 
 def show_night(night: Result) -> None:

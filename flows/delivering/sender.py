@@ -158,8 +158,10 @@ def outcome_of(line: Line, one: Ready, answer: Answer, now: datetime) -> Outcome
     dead = tuple(address_hash(address, key) for address in gone)
     told = (answer.reason, answer.detail, answer.provider_id)
     kept = Outcome(one.claim.message_id, one.claim.fence, answer.state, *told)
-    if answer.broken:  # not the message's fault: it waits until the channel is mended
+    if answer.broken:  # it waits until the channel is mended
         kept = replace(kept, due_at=now, untried=True)
+    elif _of_channel(answer):  # not the message's fault, so it does not count as a try
+        kept = replace(again(one.claim, answer, line.tries + one.claim.attempts, now), untried=True)
     elif answer.state == PENDING:
         kept = again(one.claim, answer, line.tries, now)
     return replace(kept, devices=devices, dead=dead)

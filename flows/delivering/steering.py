@@ -1,14 +1,15 @@
 """From another terminal: pause a delivery, let it go on, end it; hold back one offer."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from campaigns.ledger import Ledger, change, pause_offer, paused_offers, resume_offer
 from campaigns.ledger.history import occurrences
-from campaigns.ledger.schema import CANCELLED, FINISHED, PAUSED, RUNNING
+from campaigns.ledger.schema import CANCELLED, PAUSED, RUNNING
 from flows.campaign_files import find_campaign
 from flows.delivering.alerts import alert_by
-from flows.delivering.ledgers import open_for
+from flows.delivering.ledgers import ledger_url, open_for
 from flows.delivering.outgoing import standing
 from flows.settings import Settings
 from flows.workspace import Workspace
@@ -86,5 +87,16 @@ def steer_offer(
     return {"campaign": campaign_id, "offer": offer_id, "changed": changed, "paused": paused}
 
 
-def ended(state: str | None) -> bool:
-    return state in (CANCELLED, FINISHED)
+def deliveries(workspace: Workspace, settings: Settings, now: datetime) -> list[dict[str, Any]]:
+    """How each occurrence stands that is in the ledger of what is really sent, newest first: see standing.
+
+    Where there is no ledger yet, none is made.
+    """
+    url = ledger_url(workspace, settings)
+    if "://" not in url and not Path(url).exists():
+        return []
+    ledger = open_for(workspace, settings, True, now)
+    try:
+        return [standing(ledger, row["campaign_id"], row["occurrence"]) for row in occurrences(ledger)]
+    finally:
+        ledger.close()

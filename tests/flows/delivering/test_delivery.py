@@ -17,6 +17,7 @@ from flows.campaign_files import find_campaign
 from flows.decide import decide_night
 from flows.delivering.delivery import deliver_campaign
 from flows.delivering.steering import steer
+from flows.status import workspace_status
 from flows.workspace import read_json
 from recsys.tables import InputError
 
@@ -447,3 +448,12 @@ def test_a_greeting_without_offers_is_sent_too(going: Any) -> None:
     assert states(result) == {SENT: manifest["counts"]["messages"]}
     sheet = read_json(going.workspace.rehearsal("salam", manifest["occurrence"]) / "care-sheet.json")
     assert sheet["offers"] == []
+
+
+def test_the_status_says_how_each_delivery_stands(going: Any) -> None:
+    assert workspace_status(going.workspace, going.settings, going.clock.at)["deliveries"] == []
+    assert not (going.workspace.root / "ledger.db").exists()
+    going.deliver(asked=lambda: True)
+    (one,) = workspace_status(going.workspace, going.settings, going.clock.at)["deliveries"]
+    assert (one["campaign"], one["state"], one["live"]) == ("panen", RUNNING, True)
+    assert states(one) == {PENDING: len(going.run.messages)}
