@@ -224,7 +224,9 @@ def show_delivery(result: Result) -> None:
 def delivery_row(result: Result) -> list[Any]:
     """Campaign, occurrence, state with its reason, and how many are sent, wait, and may or may not have arrived."""
     state = f"{result['state']}: {result['reason']}" if result["reason"] else result["state"]
-    numbers = [sum(found.get(one, 0) for found in result["channels"].values()) for one in ("sent", "pending", "unknown")]
+    numbers = [
+        sum(found.get(one, 0) for found in result["channels"].values()) for one in ("sent", "pending", "unknown")
+    ]
     return [result["campaign"], result["occurrence"], state, *numbers]
 
 
