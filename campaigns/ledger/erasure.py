@@ -1,9 +1,12 @@
 """A person is forgotten: their rows go on under a pseudonym, so that all sums stay, and no byte of the old id does."""
 
+import sqlite3
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy.exc import OperationalError
 
 from campaigns.ledger.planning import inserted
 from campaigns.ledger.refusals import ALL
@@ -11,6 +14,7 @@ from campaigns.ledger.schema import MESSAGES, OCCURRENCES, OPT_OUTS, SUPPRESSION
 from campaigns.ledger.store import Ledger, LedgerError, milliseconds
 
 FORGOTTEN = "forgotten"  # source of an opt-out, reason of a suppression
+IN_USE = "the ledger is in use, so what was deleted may still be in its files; do it again"
 
 
 def message_ids(ledger: Ledger, customer_id: str) -> list[str]:
@@ -59,16 +63,26 @@ def follow_runs(ledger: Ledger, renamed: Mapping[str, str]) -> None:
 
 
 def compact(ledger: Ledger) -> None:
-    """Leaves no byte of what was deleted in the tables, nor in SQLite's log. Raises LedgerError if others read on."""
-    with ledger.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if ledger.postgresql:
-            for table in (MESSAGES, OPT_OUTS, TOKENS):
-                connection.execute(text(f"vacuum full {table.name}"))
-            return
-        raw = connection.connection.driver_connection
-        assert raw is not None  # noqa: S101 (a connection that is open has one)
-        raw.execute("pragma secure_delete = on")
-        raw.execute("vacuum")
-        ((busy, *_),) = raw.execute("pragma wal_checkpoint(truncate)").fetchall()
-        if busy:
-            raise LedgerError("the ledger is being read, so its log still holds what was deleted; do it again")
+    """Leaves no byte of what was deleted in the tables, nor in SQLite's log. Raises LedgerError if it is in use."""
+    try:
+        with ledger.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            busy = _vacuum_tables(connection) if ledger.postgresql else _vacuum_file(connection)
+    except (OperationalError, sqlite3.OperationalError) as error:
+        raise LedgerError(f"{IN_USE} ({type(error).__name__})") from None
+    if busy:
+        raise LedgerError(IN_USE)
+
+
+def _vacuum_tables(connection: Connection) -> bool:
+    for table in (MESSAGES, OPT_OUTS, TOKENS):
+        connection.execute(text(f"vacuum full {table.name}"))
+    return False
+
+
+def _vacuum_file(connection: Connection) -> bool:
+    """Whether somebody still reads what was deleted. Not through SQLAlchemy, which would begin a transaction."""
+    raw: Any = connection.connection.driver_connection
+    raw.execute("pragma secure_delete = on")
+    raw.execute("vacuum")
+    ((busy, *_),) = raw.execute("pragma wal_checkpoint(truncate)").fetchall()
+    return bool(busy)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.forgetting.person import Person
+from flows.forgetting.published import in_hand
 from flows.forgetting.rows import IDS, PERSONAL, holds, rewrite_parquet
 from flows.intake.sources import find_files
 from flows.settings import Settings
@@ -33,6 +34,7 @@ OWN = (
 )
 DONE = ("tables", "runs", "models", "recommendations", ".ingest")
 TOMBSTONE = "[forgotten]"
+ASIDE = re.compile(r"\..+\.\d+")  # a file that is being written
 LONGEST_CELL = 50_000_000  # characters; a whole mail may stand in one
 
 
@@ -40,6 +42,10 @@ def sweep(place: Workspace, settings: Settings, person: Person) -> list[str]:
     """Cleans every other file; the paths, within the workspace, of those that were changed or deleted."""
     changed = []
     for path in sorted(_files(place, settings)):
+        if ASIDE.fullmatch(path.name):  # of a process that was killed, or that is at work just now
+            if not in_hand(path.name):
+                path.unlink()
+            continue
         before = checksum(path) if path.suffix in (".csv", ".tsv", ".jsonl", ".parquet") else ""
         if _clean(path, person):
             changed.append(shown_path(place, path, person))
@@ -71,8 +77,10 @@ def _files(place: Workspace, settings: Settings) -> Iterator[Path]:
         folders[:] = [name for name in folders if here / name not in skipped]
         for name in names:
             path = here / name
-            if path not in skipped and path.is_file() and not path.is_symlink() and path.resolve() not in sources:
-                yield path
+            named = path.suffix == ".parquet" and path.is_relative_to(place.quarantine)  # by tables/manifest.json
+            if path in skipped or named or path.is_symlink() or not path.is_file() or path.resolve() in sources:
+                continue
+            yield path
 
 
 def _exports(place: Workspace) -> list[Path]:

@@ -83,7 +83,8 @@ def _rewrite_run(folder: Path, settings: Settings, person: Person, before: str, 
         was = checksum(folder / REPORT)
         samples = pq.read_table(folder / "messages.parquet", filters=[("message_id", "in", sorted(_others(folder)))])
         write_report(folder, manifest, samples, language=settings.language)
-        files[REPORT] = {"was": was, "is": checksum(folder / REPORT), "rows": None}
+        if (now_is := checksum(folder / REPORT)) != was:
+            files[REPORT] = {"was": was, "is": now_is, "rows": None}
     known = manifest.get("files", {})
     manifest["files"] = known | {name: one["is"] for name, one in files.items() if name in known}
     entry = {"at": now.isoformat(), "pseudonym": person.pseudonym, "manifest_was": before, "files": files}
@@ -160,7 +161,7 @@ def remove_leftovers(place: Workspace) -> int:
     for versions in sorted(place.root.glob("**/.versions")):
         links = {path.resolve() for path in versions.parent.iterdir() if path.is_symlink()}
         for version in sorted(versions.iterdir()):
-            if version.resolve() not in links and not _in_hand(version.name):
+            if version.resolve() not in links and not in_hand(version.name):
                 shutil.rmtree(version)
                 removed += 1
     for aside in sorted(place.models.glob(".fitted-*")) if place.models.is_dir() else []:
@@ -169,8 +170,8 @@ def remove_leftovers(place: Workspace) -> int:
     return removed
 
 
-def _in_hand(name: str) -> bool:
-    """Whether it is the folder that a living process, other than this one, writes into."""
+def in_hand(name: str) -> bool:
+    """Whether a file or folder `.NAME.PROCESS` is what a living process, other than this one, writes into."""
     number = name.rpartition(".")[2]
     if not (name.startswith(".") and number.isdigit()) or int(number) == os.getpid():
         return False

@@ -23,7 +23,7 @@ from flows.keys import workspace_keys
 from flows.people import read_people
 from flows.preview import preview_messages
 from flows.recommend import publish_recommendations
-from flows.workspace import Workspace, checksum, read_catalog, read_json, read_table
+from flows.workspace import Workspace, checksum, read_catalog, read_ingests, read_json, read_table
 from recsys.tables import InputError
 
 NAME, MAIL, TOKEN = "Kenari Tunggal", "Kenari.Tunggal@pelanggan.example", "TOKEN-KENARI-TUNGGAL"
@@ -93,6 +93,9 @@ def scatter(shop, customer):
     pq.write_table(pa.Table.from_pylist(rows), export / "pesan.parquet")
     files = [{"path": path.name, "sha256": checksum(path)} for path in sorted(export.iterdir())]
     (export / "manifest.json").write_text(json.dumps({"files": files}))
+    shutil.copy(export / "pesan.parquet", export / ".pesan.parquet.999999999")  # of an export that was killed
+    versions = shop.run.resolve().parent
+    shutil.copytree(shop.run, versions / ".20171208t020000z.999999999")  # of a run that was killed
     (root / "kirim.log").write_text(f"mulai\ngagal: {MAIL.upper()}\nselesai\n")
 
 
@@ -150,6 +153,7 @@ def test_no_byte_is_left_and_every_sum_is_what_it_was(shop_of):
     before = sums(shop)
     result = forget(shop, customer)
     assert found_in(shop) == set()
+    assert not list(shop.workspace.root.rglob("*.999999999"))
     assert sums(shop) == before
     assert result["tables"]["customers"] == 1
     assert "sources/customers.parquet" in result["still_in"]
@@ -209,6 +213,10 @@ def test_the_tables_catalog_is_true_of_the_new_files(shop_of):
         assert entry["rows"] == before[name]["rows"] - (name == "customers")
         for file in entry["files"]:
             assert checksum(shop.workspace.tables / file["path"]) == file["sha256"]
+    for entry in read_ingests(shop.workspace).values():
+        if entry["file"]:
+            assert checksum(shop.workspace.quarantine / entry["file"]["path"]) == entry["file"]["sha256"]
+            assert pq.read_metadata(shop.workspace.quarantine / entry["file"]["path"]).num_rows == entry["file"]["rows"]
 
 
 def test_the_ledgers_keep_their_rows_under_the_pseudonym_and_send_nothing(shop_of):
