@@ -19,7 +19,7 @@ faults: export OMP_NUM_THREADS := 1
 faults: export LARISMA_FAULTS := full
 faults: .venv/installed
 	$(BIN)/pytest -n 2 --dist loadgroup --basetemp $(firstword $(wildcard /dev/shm) /tmp)/larisma-faults \
-	  tests/faults tests/campaigns/channels
+	  tests/faults tests/campaigns/channels tests/flows/delivering/test_killed.py
 
 # Of what sending rests on, every branch is taken by its own tests.
 coverage: .venv/installed

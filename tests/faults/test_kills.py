@@ -54,3 +54,21 @@ def test_every_failpoint_of_ledger_channels_and_loop_is_reached_by_a_delivery(tm
             hit |= set().union(*known_points(bench))
     assert len(names) >= 40
     assert unhit(names, hit) == set()
+
+
+def test_a_campaign_that_tries_again_what_is_doubtful_loses_nothing_and_doubles_at_most_one_for_each_kill(
+    tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    wrong: list[str] = []
+    kills = 0
+    with serve("smtp", tmp_path / "log") as server:
+        bench = Bench("email", server, lambda name: str(tmp_path / f"{name}.db"), tmp_path, unsure="retry")
+        with warmed(bench):
+            bench.server.taken()
+            for name in ("mark.after", "email.dot", "email.answer", "sent.before"):
+                for n in range(1, many(2, 10) + 1):
+                    facts, killed = trial(bench, f"{name.replace('.', '-')}-{n}", [Kill(name, n)])
+                    wrong += [f"{name} {n}: {fault}" for fault in facts.faults]
+                    kills += killed
+    record_property("kills of senders that try again", kills)
+    assert wrong == []
