@@ -206,19 +206,19 @@ def test_no_message_holds_another_s_figures_or_link(messages):
         assert set(re.findall(r"/berhenti/([0-9a-f]+)", text)) == {message["message_id"]}
 
 
+BUTTONS = {language: load_words(language)["labels"]["shop_now"] for language in languages()}
+
+
 def test_each_message_is_of_one_language_whole(messages):
     for message in messages:
-        stated = STATED[number(message) % len(STATED)]
-        assert message["language"] == (register_of(stated) or "id")
-        text = unescape(whole(message)).replace("\xa0", " ")
-        titles = set(re.findall(r"Judul ([a-z-]+) ", text))
-        assert titles <= {message["language"]}
-        words = load_words(message["language"])
+        language = message["language"]
+        assert language == (register_of(STATED[number(message) % len(STATED)]) or "id")
+        text, words = unescape(whole(message)).replace("\xa0", " "), load_words(language)
+        assert set(re.findall(r"Judul ([a-z-]+) ", text)) <= {language}
         if message["channel"] == "email":
             said = (words["labels"]["unsubscribe"], words["prices"].partition("{")[0], words["labels"]["terms"])
             assert [one for one in said if one not in text] == []
-            other = {one for name in languages() for one in (load_words(name)["labels"]["shop_now"],)}
-            assert [one for one in other - {words["labels"]["shop_now"]} if one in text] == []
+            assert [one for one in set(BUTTONS.values()) - {BUTTONS[language]} if one in text] == []
         why = words["why"]["promotion"].format(medium=words["media"][message["channel"]], shop="Toko Uji")
         assert why in text
         assert words["terms"]["while_stock"].casefold() in text.casefold()
