@@ -1,6 +1,6 @@
 """What was bought in windows that are past, with what was known before each of them: the examples to learn from.
 
-The newest window that is wholly known is kept for calibration; those before it, one after the other, are learned from.
+The newest window that is wholly known is for calibration; those before it, one after the other, are learned from.
 As messages go out lead_days after a decision, a window begins so many days after what is known of it.
 """
 
@@ -51,6 +51,16 @@ def past_windows(days_known: float, lead_days: float, window_days: float) -> Win
         return None
     before = [newest + k * window_days for k in range(1, MOST_WINDOWS + 1)]
     return Windows(tuple(days for days in before if days_known - days >= LEAST_HISTORY), newest)
+
+
+def overlapping(days_known: float, lead_days: float, window_days: float) -> list[float]:
+    """The same, from the newest to as far back, twice as close: how many days before now each looking-on instant lies.
+
+    Windows that overlap say less than two, but more than one.
+    """
+    newest = float(lead_days + window_days)
+    before = [newest + k * window_days / 2 for k in range(2 * MOST_WINDOWS + 1)]
+    return [days for days in before if days_known - days >= LEAST_HISTORY]
 
 
 def sampled(

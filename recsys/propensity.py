@@ -1,12 +1,14 @@
 """P(a customer buys within a scope in the window, without being addressed), learned from past windows and calibrated.
 
 A logistic regression on the logarithms of the features is where the trees (LightGBM) start from: it gives the smooth
-part, they give what bends. Both are learned on windows before the newest one, and made to say how many will buy by an
-isotonic fit on that. Nothing is known of a scope but its features, so one that never was on offer is no exception.
+part, they give what bends. An isotonic fit mends what the trees, stopped early, leave of the rare; it is of all windows
+together, as one alone differs from the next by more than what there is to mend. Then all log odds are put to the level
+of the season. Nothing is known of a scope but its features, so one that never was on offer is no exception.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,12 +21,13 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit, logit
 
 from recsys.history import History
-from recsys.past_windows import Examples, Windows, past_windows, sampled
+from recsys.past_windows import Examples, overlapping, past_windows, sampled
 from recsys.scope_features import FEATURES, ScopeFacts, pair_features
+from recsys.season import seasonal_change
 
 Floats = NDArray[np.float64]
 
-PAIRS = 160_000  # learned from; half as many are calibrated on
+PAIRS = 160_000  # learned from
 PER_CUSTOMER = 100  # at most so many of them for each customer there is: more say little that is new
 LOGISTIC_PAIRS = 60_000  # enough for the few weights of the logistic regression
 LEAST_BUYERS = 200  # pairs with a purchase, in the windows learned from and in the one calibrated on
@@ -45,8 +48,7 @@ TREES = {
 ROUNDS = 100
 BIN_BUYERS, MOST_BINS = 25.0, 100  # buyers expected in the lowest bin of the calibration
 DOUBT = 2.0  # buyers: a bin is drawn to what was expected in it as if it held so many more
-# Seasons come and go: how much more was bought in the newest window than learned before is half of it likely to last.
-# Over 18 windows of Online Retail and 6 of Complete Journey, a half missed the next window's level by least.
+# Where a year ago is not known: how much more was bought in the newest window than in all, half of it likely to last.
 LASTING = 0.5
 
 
@@ -113,30 +115,57 @@ def fit_propensity(
 
     Bitwise reproducible for the same arguments.
     """
+    found = fit_with_rehearsal(known, scopes, lead_days, window_days, seed)
+    return found and found[0]
+
+
+def fit_with_rehearsal(
+    known: History, scopes: csr_matrix, lead_days: int, window_days: int, seed: int
+) -> tuple[Propensity, Propensity] | None:
+    """(as fit_propensity, the same without the newest window, by which it may be judged)."""
     windows = past_windows(known.days, lead_days, window_days)
     if windows is None or not windows.training:
         return None
-    pairs = min(PAIRS, PER_CUSTOMER * len(known.customers))
-    span, each = (lead_days, window_days), pairs // len(windows.training)
-    parts = [sampled(known, scopes, days, *span, each, seed + k) for k, days in enumerate(windows.training)]
-    newest = sampled(known, scopes, windows.calibration, *span, pairs // 2, seed + len(parts))
-    learned = Examples(*(np.concatenate([getattr(p, name) for p in parts]) for name in Examples.__dataclass_fields__))
+    days = overlapping(known.days, lead_days, window_days)
+    pairs = min(PAIRS, PER_CUSTOMER * len(known.customers)) // len(days)
+    parts = [sampled(known, scopes, then, lead_days, window_days, pairs, seed + k) for k, then in enumerate(days)]
+    past = [k for k, then in enumerate(days) if then >= windows.training[0]]
+    learned, newest = _together([parts[k] for k in past]), parts[0]
     if min(learned.bought.sum(), newest.bought.sum()) < LEAST_BUYERS:
         return None
-    middle, mean, spread, weights, intercept = _logistic(learned)
-    start = intercept + _regressors(learned.features, middle, mean, spread) @ weights
+    everything = _together(parts)
+    span = (lead_days, window_days)
+    about = {
+        "windows": len(days),
+        "scopes": scopes.shape[1],
+        "pairs": len(everything.bought),
+        "buyers": int(everything.bought.sum()),
+        "newest_pairs": len(newest.bought),
+        "newest_buyers": int(newest.bought.sum()),
+    }
+    rehearsal, model = _learned(learned, *span, seed), _learned(everything, *span, seed)
+    level = seasonal_change(known, days, *span)
+    about["level"] = "newest window" if level is None else "a year ago"
+    if level is None:
+        level = LASTING * _shift(model.scores(newest.features), newest)
+    then = seasonal_change(known, [days[k] for k in past], *span, now=days[0]) or 0.0
+    return _calibrated(model, everything, level, about), _calibrated(rehearsal, learned, then, about)
+
+
+def _together(parts: Sequence[Examples]) -> Examples:
+    return Examples(*(np.concatenate([getattr(p, name) for p in parts]) for name in Examples.__dataclass_fields__))
+
+
+def _learned(examples: Examples, lead_days: int, window_days: int, seed: int) -> Propensity:
+    """Not calibrated yet."""
+    middle, mean, spread, weights, intercept = _logistic(examples)
+    start = intercept + _regressors(examples.features, middle, mean, spread) @ weights
     data = lightgbm.Dataset(
-        learned.features, learned.bought, weight=learned.weight, init_score=start, feature_name=list(FEATURES)
+        examples.features, examples.bought, weight=examples.weight, init_score=start, feature_name=list(FEATURES)
     )
     trees = lightgbm.train({**TREES, "seed": seed}, data, ROUNDS).model_to_string()
-    raw = Propensity(
-        lead_days, window_days, middle, mean, spread, weights, intercept, trees, np.zeros(1), np.zeros(1), {}
-    )
-    knots, log_odds = _calibration(raw.scores(newest.features), newest)
-    return Propensity(
-        lead_days, window_days, middle, mean, spread, weights, intercept, trees, knots, log_odds,
-        _about(windows, learned, newest, scopes.shape[1]),
-    )  # fmt: skip
+    nothing = np.zeros(1)
+    return Propensity(lead_days, window_days, middle, mean, spread, weights, intercept, trees, nothing, nothing, {})
 
 
 def pair_chances(
@@ -158,17 +187,6 @@ def pair_chances(
         out[span] = model.chances(found)
         low = high
     return out
-
-
-def _about(windows: Windows, learned: Examples, newest: Examples, scopes: int) -> dict[str, Any]:
-    return {
-        "windows": len(windows.training),
-        "scopes": scopes,
-        "pairs": len(learned.bought),
-        "buyers": int(learned.bought.sum()),
-        "calibration_pairs": len(newest.bought),
-        "calibration_buyers": int(newest.bought.sum()),
-    }
 
 
 # --- the smooth part -------------------------------------------------------------------------------------------------
@@ -228,17 +246,19 @@ def _logistic(learned: Examples) -> tuple[Floats, Floats, Floats, Floats, float]
 # --- calibration -----------------------------------------------------------------------------------------------------
 
 
-def _calibration(scores: Floats, newest: Examples) -> tuple[Floats, Floats]:
-    """(knots, log odds): usual scores of bins by rising score, and what they should have been.
+def _calibrated(model: Propensity, examples: Examples, level: float, about: dict[str, Any]) -> Propensity:
+    knots, log_odds = _calibration(model.scores(examples.features), examples)
+    return replace(model, knots=knots, log_odds=log_odds + level, about=about)
+
+
+def _calibration(scores: Floats, examples: Examples) -> tuple[Floats, Floats]:
+    """(knots, log odds): usual scores of bins by rising score, and what they should have been, at the scores' level.
 
     A bin has the ratio of buyers to expected ones, both with DOUBT added, then the nearest sequence that never falls.
     Between knots it runs straight, beyond them at slope 1.
     """
-    y, weight = newest.bought.astype(np.float64), newest.weight
-    shift = 0.0  # that makes the expected buyers of the window those it had
-    for _ in range(50):
-        p = expit(scores + shift)
-        shift += float(np.clip((weight @ (y - p)) / (weight @ (p * (1 - p))), -1, 1))
+    y, weight = examples.bought.astype(np.float64), examples.weight
+    shift = _shift(scores, examples)
     p = expit(scores + shift)
     by = np.argsort(scores, kind="stable")
     expected = np.cumsum((weight * p)[by])
@@ -249,4 +269,14 @@ def _calibration(scores: Floats, newest: Examples) -> tuple[Floats, Floats]:
     usual = likely / people  # and not the bin's mean score, which in the lowest bin is far below
     rate = np.clip(usual * (buyers + DOUBT) / (likely + DOUBT), 1e-9, 1 - 1e-9)
     odds = isotonic_regression(logit(rate), weights=likely).x
-    return logit(usual) - shift, odds - (1 - LASTING) * shift
+    return logit(usual) - shift, odds - shift
+
+
+def _shift(scores: Floats, examples: Examples) -> float:
+    """What, added to the log odds, makes the expected buyers those there were."""
+    y, weight = examples.bought.astype(np.float64), examples.weight
+    shift = 0.0
+    for _ in range(50):
+        p = expit(scores + shift)
+        shift += float(np.clip((weight @ (y - p)) / (weight @ (p * (1 - p))), -1, 1))
+    return shift

@@ -16,7 +16,7 @@ from campaigns.spec import Campaign
 from recsys.decile_rates import DecileRates, fit_decile_rates
 from recsys.history import History, history
 from recsys.past_windows import LEAST_HISTORY, Examples, crossed, past_windows
-from recsys.propensity import BLOCK_PAIRS, Propensity, fit_propensity, pair_chances
+from recsys.propensity import BLOCK_PAIRS, Propensity, fit_with_rehearsal, pair_chances
 from recsys.scope_features import FEATURES, ScopeFacts, all_pairs, pair_features, scope_facts
 from recsys.scope_sample import buyers_of, sample_scopes
 from recsys.tables import InputError
@@ -37,7 +37,7 @@ class Past:
     items: pa.Table
     as_of: datetime
     seed: int
-    models: dict[tuple[int, int], Propensity | None] = field(default_factory=dict)
+    models: dict[tuple[int, int], tuple[Propensity, Propensity] | None] = field(default_factory=dict)
 
     @cached_property
     def history(self) -> History:
@@ -47,11 +47,11 @@ class Past:
     def mixture(self) -> csr_matrix:
         return sample_scopes(self.items, buyers_of(self.history), SCOPES, self.seed)
 
-    def model(self, lead_days: int, window_days: int) -> Propensity | None:
-        """Learned the first time it is asked for."""
+    def model(self, lead_days: int, window_days: int) -> tuple[Propensity, Propensity] | None:
+        """With its rehearsal; learned the first time it is asked for."""
         key = (lead_days, window_days)
         if key not in self.models:
-            self.models[key] = fit_propensity(self.history, self.mixture, *key, self.seed)
+            self.models[key] = fit_with_rehearsal(self.history, self.mixture, *key, self.seed)
         return self.models[key]
 
 
@@ -81,20 +81,22 @@ def offer_chances(past: Past, campaign: Campaign, items: pa.Table) -> Chances:
         )
     span = (lead_days, window_days)
     newest = crossed(known, scopes, windows.calibration, *span, CHECK_PAIRS, past.seed)
-    model, about = checked(past.model(*span), newest, len(offers), past.seed)
+    fitted, rehearsal = past.model(*span) or (None, None)
+    model, about = checked(fitted, newest, len(offers), past.seed, rehearsal)
     customers = len(newest.bought) // len(offers)
     base = (newest.bought.reshape(customers, -1).sum(axis=0) + 0.5) / (customers + 1)
     return Chances(past, model, scopes, scope_facts(known, scopes, window_days, past.seed), base, about)
 
 
 def checked(
-    model: Propensity | None, newest: Examples, offers: int, seed: int
+    model: Propensity | None, newest: Examples, offers: int, seed: int, rehearsal: Propensity | None = None
 ) -> tuple[Propensity | DecileRates, dict[str, Any]]:
     """The model, or rates by decile of a plain score if there is none or it does no better; and how good it was.
 
     newest: of every customer with every offer. Rates are judged on the half of the customers that they were not taken
-    from, by log loss. Returns {"kind": "trees" or "deciles", "log_loss": of each that could be had, "auc",
-    "reliability": [{"predicted", "observed", "pairs", "buyers"} by decile of the prediction], "learned_from"}.
+    from, by log loss; the model by its rehearsal, which has not seen that window (None: by itself).
+    Returns {"kind": "trees" or "deciles", "log_loss": of each that could be had, "auc", "reliability": [{"predicted",
+    "observed", "pairs", "buyers"} by decile of the prediction], "learned_from"}.
     """
     bought = newest.bought.reshape(-1, offers)
     scores, before = plain(newest.features, offers)
@@ -107,7 +109,7 @@ def checked(
         else:
             p["deciles"][judged] = bought.mean()
     if model is not None:
-        p["trees"] = model.chances(newest.features).reshape(bought.shape)
+        p["trees"] = (rehearsal or model).chances(newest.features).reshape(bought.shape)
     losses = {name: log_loss(bought, chance) for name, chance in sorted(p.items())}
     kind = min(sorted(losses, reverse=True), key=losses.__getitem__)
     about = {

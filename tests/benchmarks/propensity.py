@@ -6,7 +6,11 @@
 Quality, on the tables of any workspace: the model is learned and calibrated on what was known before a cut, and judged
 by the window after it, on scopes that were not learned from, beside logistic regression on the same features (as
 scikit-learn fits it) and decayed frequency, which an isotonic fit on the newest window makes into chances. Groups are
-thirds of the scopes by their buyers before the cut. A decile in which few bought says little: buyers are given with it.
+thirds of the scopes by their buyers before the cut; deciles are of the prediction. Of each is told what was predicted
+over what was observed, and how many bought. Where they are fewer than 400, a tenth is less than chance, so the interval
+of the ratio follows (95%, binomial), and the ratio is marked with ! unless that reaches to within a tenth; a ratio of
+more buyers is marked if it is itself farther off. The level of a window is nobody's to know: it is told how far it was
+from what was expected (one shift of all log odds), and the shape is what is left of the ratios after that shift.
 Speed: customers × 50 offers through the real code, on made-up orders.
 """
 
@@ -20,7 +24,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.optimize import brentq
 from scipy.sparse import csr_matrix
+from scipy.special import expit, logit
+from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
@@ -28,12 +35,12 @@ from sklearn.preprocessing import StandardScaler
 
 from flows.workspace import open_workspace, read_table
 from recsys.history import History, earlier, history
-from recsys.past_windows import crossed, past_windows, sampled
+from recsys.past_windows import crossed, overlapping, past_windows, sampled
 from recsys.propensity import PAIRS, fit_propensity, pair_chances
 from recsys.scope_features import FEATURES, all_pairs, scope_facts
 from recsys.scope_sample import buyers_of, sample_scopes
 
-SEED, JUDGED = 1, 400_000
+SEED, JUDGED, FEW = 1, 400_000, 400
 OFFERS, BLOCK = 50, 20_000
 
 
@@ -62,10 +69,10 @@ def judge(after: History, known: History, items: pa.Table, lead: int, window: in
         print("  too few buyers for a model")
         return
     third = crossed(after, others, lead + window, lead, window, JUDGED, SEED)
-    windows = past_windows(known.days, lead, window)
-    pairs = PAIRS // len(windows.training)
-    parts = [sampled(known, scopes, days, lead, window, pairs, SEED + k) for k, days in enumerate(windows.training)]
-    second = sampled(known, scopes, windows.calibration, lead, window, PAIRS // 2, SEED + len(parts))
+    instants = overlapping(known.days, lead, window)
+    pairs = PAIRS // len(instants)
+    parts = [sampled(known, scopes, days, lead, window, pairs, SEED + k) for k, days in enumerate(instants)]
+    second = sampled(known, scopes, instants[0], lead, window, PAIRS // 2, SEED + len(parts))
     features, bought, weight = (
         np.concatenate([getattr(p, n) for p in parts]) for n in ("features", "bought", "weight")
     )
@@ -87,19 +94,35 @@ def judge(after: History, known: History, items: pa.Table, lead: int, window: in
     group = np.searchsorted(np.quantile(share, [1 / 3, 2 / 3]), share)[third.scope]
     print(f"  {third.bought.sum():,} of {len(third.bought):,} pairs bought; learned in {seconds:.1f} s")
     for name, chance in p.items():
-        groups = [ratio(chance, third.bought, group == k) for k in range(3)]
+        log_odds = logit(np.clip(chance, 1e-7, 1 - 1e-7))
+        level = shift_to(log_odds, third.bought)
         parts_of = np.array_split(np.argsort(chance, kind="stable"), 10)
-        deciles = [f"{ratio(chance, third.bought, part)}({third.bought[part].sum()})" for part in parts_of]
+        where = [np.flatnonzero(group == k) for k in range(3)], parts_of
         print(
             f"  {name:9s} AUC {roc_auc_score(third.bought, chance):.4f}  log loss "
             f"{log_loss(third.bought, np.clip(chance, 1e-7, 1 - 1e-7)):.5f}  predicted/observed "
-            f"{chance.sum() / third.bought.sum():.2f}, rare to common {' '.join(groups)}, deciles {' '.join(deciles)}",
-            flush=True,
+            f"{chance.sum() / third.bought.sum():.2f}, level missed by {-level:+.2f}"
         )
+        for what, said in (("as said", chance), ("shape", expit(log_odds + level))):
+            rare, deciles = (" ".join(ratio(said, third.bought, part) for part in parts) for parts in where)
+            print(f"    {what:7s} rare to common {rare}; deciles {deciles}", flush=True)
+
+
+def shift_to(log_odds: np.ndarray, bought: np.ndarray) -> float:
+    """What, added to all log odds, makes as many buyers as there were."""
+    return float(brentq(lambda shift: expit(log_odds + shift).sum() - bought.sum(), -10, 10))
 
 
 def ratio(chance: np.ndarray, bought: np.ndarray, where: np.ndarray) -> str:
-    return f"{chance[where].sum() / max(1, bought[where].sum()):.2f}"
+    """Predicted over observed(buyers), and where these are few, its interval; ! where it is off by over a tenth."""
+    said, came, pairs = chance[where].sum(), int(bought[where].sum()), len(where)
+    low = high = said / max(came, 1e-9)
+    told = f"{said / max(came, 1):.2f}({came}"
+    if came < FEW:
+        most, least = beta.ppf(0.975, came + 1, pairs - came), beta.ppf(0.025, came, pairs - came + 1) if came else 0
+        low, high = said / pairs / most, said / pairs / least if least else np.inf
+        told += f": {low:.2f}–{high:.2f}"
+    return told + (")!" if low > 1.1 or high < 0.9 else ")")
 
 
 class Prepared:

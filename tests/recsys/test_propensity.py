@@ -1,5 +1,6 @@
 """Chances of purchase learned from past windows: in planted worlds where the chance is known."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -135,15 +136,48 @@ def test_with_too_few_windows_or_buyers_there_is_no_model(world, scopes):
     assert fit_propensity(known, nothing, 0, WINDOW, 1) is None
 
 
-def test_a_level_that_has_changed_is_half_believed():
-    """Where log odds in the newest window were 1 higher than the scores, they are said to be ½ higher."""
+def test_a_level_that_has_changed_is_no_matter_of_the_curve():
+    """Where all log odds in the newest window were 1 higher than the scores, the curve leaves them where they are."""
     rng = np.random.default_rng(1)
     z = rng.normal(-2, 1, 40_000)
     bought = rng.random(len(z)) < 1 / (1 + np.exp(-z - 1))
     knots, odds = propensity._calibration(z, examples(bought))
     inner = slice(5, -5)
-    np.testing.assert_allclose(odds[inner] - knots[inner], 0.5, atol=0.25)
-    assert (odds[inner] - knots[inner]).mean() == pytest.approx(0.5, abs=0.05)
+    np.testing.assert_allclose(odds[inner] - knots[inner], 0, atol=0.2)
+    assert propensity._shift(z, examples(bought)) == pytest.approx(1, abs=0.05)
+
+
+def test_a_curve_that_is_wrong_is_corrected_by_many_buyers():
+    """Where log odds were said to be twice as far from their middle as they are."""
+    z = np.random.default_rng(1).normal(-1, 1.5, 100_000)
+    bought = np.random.default_rng(2).random(len(z)) < 1 / (1 + np.exp(1 - (z + 1) / 2))
+    knots, odds = propensity._calibration(z, examples(bought))
+    slope = np.polyfit(knots[3:-3], odds[3:-3], 1)[0]
+    assert slope == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_rehearsal_has_not_seen_the_newest_window(world, scopes):
+    """Whatever was bought in it, the rehearsal says the same; the model that serves does not."""
+    known, fits = world[0], []
+    for share in (1.0, 0.5):
+        kept = (known.age > WINDOW) | (np.random.default_rng(1).random(len(known.age)) < share)
+        whose = np.repeat(np.arange(len(known.customers)), known.last - known.first)
+        last = np.cumsum(np.bincount(whose[kept], minlength=len(known.customers)))
+        first = np.append(0, last[:-1])
+        lines = np.repeat(kept, np.diff(known.line))
+        line = np.append(0, np.cumsum(np.diff(known.line)[kept]))
+        fewer = replace(
+            known,
+            first=first,
+            last=last,
+            age=known.age[kept],
+            line=line,
+            item=known.item[lines],
+            paid=known.paid[lines],
+        )
+        fits.append(propensity.fit_with_rehearsal(fewer, scopes[0], 0, WINDOW, 1))
+    assert fits[0][1].trees == fits[1][1].trees
+    assert fits[0][0].trees != fits[1][0].trees
 
 
 def examples(bought):
