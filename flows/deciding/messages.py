@@ -38,17 +38,18 @@ def render_messages(
     until: datetime | Mapping[str, datetime],
     times: Mapping[tuple[str, str], datetime] | None = None,
     names: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    content: Content | None = None,
 ) -> Iterator[pa.Table]:
     """Messages for the decisions of the treatment arm, in order of customer, a block of them at a time.
 
     until: when the offers end, or each of them. times: (customer, channel) → when the message may go; send_at for those
     that are not in it. A message is not sent any more once one of its offers is over. optout_url: where unsubscribe
     links lead; here they end in the message's id, which is signed when the message leaves (campaigns.optout).
-    names: language → category path → its name.
+    names: language → category path → its name. content: the campaign's, where it was compiled before.
     """
     ends = until if isinstance(until, Mapping) else {"": until}
     schedule = campaign.schedule
-    content = compile_content(campaign, names)
+    content = content or compile_content(campaign, names)
     addressed = customers.filter(pc.is_in(customers["customer_id"], decisions["customer_id"].combine_chunks()))
     shown = items.filter(pc.is_in(items["item_id"], needed_items(decisions)))
     people = {row["customer_id"]: row for row in addressed.to_pylist()}

@@ -65,7 +65,7 @@ def prepared(desk: Desk, claims: Sequence[Claim], now: datetime) -> tuple[list[R
     staying = [one for one in claims if verdicts[one.message_id].what in ("skip", "later")]
     outcomes += [_not_now(one, verdicts[one.message_id], now) for one in staying]
     sending = [one for one in claims if verdicts[one.message_id].what == "send"]
-    before = other_than_planned(desk.about.run, [one for one in sending if one.fence > 1])
+    before = other_than_planned(desk.about, [one for one in sending if one.fence > 1])
     sending = [one for one in sending if one.message_id not in before]
     changing = [one for one in claims if verdicts[one.message_id].what == "change" or one.message_id in before]
     rows, refused = _changed(desk, changing, verdicts, facts, now)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaigns.calendar import occurrence_instant
+from campaigns.content import Content
 from campaigns.contradictions import PLACEMENTS
 from campaigns.firing import in_phase, offer_ends
 from campaigns.ledger import MILLIONTHS, Claim
@@ -23,11 +25,13 @@ from campaigns.ledger.planning import Key
 from campaigns.message import Sender
 from campaigns.offer import Offer
 from campaigns.policy import judged, with_references
+from campaigns.rendering import compile_content
 from campaigns.spec import Campaign
 from campaigns.tables import DECISIONS
 from flows.catalogue import items_for, read_category_names, workspace_policy
 from flows.deciding.greeting import NO_OFFER
 from flows.deciding.messages import needed_items, render_messages
+from flows.delivering.book import Book
 from flows.delivering.facts import Facts
 from flows.delivering.plan import budget_accounts, chances
 from flows.delivering.run import Run
@@ -35,6 +39,7 @@ from flows.settings import Settings
 from flows.workspace import Workspace, checksum, read_table
 
 Row = dict[str, Any]
+TREATED = pc.field("arm") == "treatment"
 POPULAR = "popular"  # the reason of an item of which nothing else is known
 
 
@@ -60,6 +65,26 @@ class Decided:
     campaign: Campaign | None
     ids: Mapping[Key, int]
     limited: bool  # by limits on groups, which the ledger does not keep: then no other offer is given
+    names: Mapping[str, Mapping[str, str]]  # of categories, by language
+
+    @cached_property
+    def book(self) -> Book:
+        """The decisions of those who are written to."""
+        return Book(pq.read_table(self.run.folder / "decisions.parquet", filters=TREATED))
+
+    @cached_property
+    def allowed(self) -> dict[str, float]:
+        """Who may get the fallback offer → their chance of a purchase within its scope."""
+        if self.fallback is None:
+            return {}
+        one = TREATED & (pc.field("offer_id") == self.fallback.id)
+        columns = ["customer_id", "propensity"]
+        found = pq.read_table(self.run.folder / "considered.parquet", columns=columns, filters=one).to_pydict()
+        return dict(zip(found["customer_id"], found["propensity"], strict=True))
+
+    @cached_property
+    def content(self) -> Content | None:
+        return compile_content(self.campaign, self.names) if self.campaign else None
 
     @property
     def fallback(self) -> Offer | None:
@@ -75,28 +100,27 @@ def decided(workspace: Workspace, settings: Settings, run: Run, campaign: Campai
     known = in_phase(campaign, phase) if same else None
     fallback = campaign.offer(campaign.fallback) if campaign.fallback else None
     limits = [limit for limit in (*campaign.limits, *settings.night.limits) if not limit.minimum]
-    return Decided(run, known, ids, fallback is not None and any(limit.covers(fallback) for limit in limits))
+    return Decided(
+        run,
+        known,
+        ids,
+        fallback is not None and any(limit.covers(fallback) for limit in limits),
+        read_category_names(workspace),
+    )
 
 
 def mend(
     claims: Sequence[Claim], reasons: Mapping[str, str], about: Decided, facts: Facts, paused: Iterable[str]
 ) -> dict[str, Mended | str]:
     """message_id → what is left of it, or why nothing is. reasons: why each was looked at, "" for its items."""
-    customers = sorted({one.customer_id for one in claims})
-    rows = _rows(about.run, "decisions", DECISIONS.schema.names, customers)
-    allowed: dict[str, float] = {}
-    if about.fallback is not None:
-        columns = ["customer_id", "arm", "offer_id", "propensity"]
-        for row in _rows(about.run, "considered", columns, customers):
-            if row["offer_id"] == about.fallback.id:
-                allowed[row["customer_id"]] = row["propensity"]
+    rows = about.book.rows(sorted({one.customer_id for one in claims}))
     found: dict[str, Mended | str] = {}
     for one in claims:
         own = [row for row in rows if row["customer_id"] == one.customer_id and row["channel"] == one.channel]
         why = reasons[one.message_id] or _why(own, facts)
         kept = [row for row in (_left(row, facts, set(paused)) for row in own) if row]
         if not kept:
-            kept = _instead(about, own, allowed.get(one.customer_id), set(paused))
+            kept = _instead(about, own, about.allowed.get(one.customer_id), set(paused))
         if about.campaign is None or not kept:
             found[one.message_id] = why
         else:
@@ -104,12 +128,12 @@ def mend(
     return found
 
 
-def other_than_planned(run: Run, claims: Sequence[Claim]) -> set[str]:
+def other_than_planned(about: Decided, claims: Sequence[Claim]) -> set[str]:
     """The messages that were given other offers at an earlier try, and so are not those that were rendered."""
     if not claims:
         return set()
     planned: dict[tuple[str, str], set[str]] = {}
-    for row in _rows(run, "decisions", ["customer_id", "channel", "offer_id"], [one.customer_id for one in claims]):
+    for row in about.book.rows({one.customer_id for one in claims}):
         planned.setdefault((row["customer_id"], row["channel"]), set()).add(row["offer_id"])
     return {
         one.message_id
@@ -137,7 +161,7 @@ def rerendered(
         optout_url=settings.optout_url,
         send_at=send_at,
         until=offer_ends(about.campaign, send_at),
-        names=read_category_names(workspace),
+        content=about.content,
     )
     return {row["message_id"]: row for block in blocks for row in block.to_pylist()}
 
@@ -164,11 +188,6 @@ def uses_of(decisions: Sequence[Mapping[str, Any]], about: Decided) -> dict[int,
             chance = 1.0 if quota == "sent" else min(1.0, row["propensity"] * factor)
             uses[account] = uses.get(account, 0) + math.floor(chance * MILLIONTHS)
     return {account: use for account, use in uses.items() if use}
-
-
-def _rows(run: Run, name: str, columns: list[str], customers: list[str]) -> list[Row]:
-    mine = (pc.field("arm") == "treatment") & pc.field("customer_id").isin(customers)
-    return pq.read_table(run.folder / f"{name}.parquet", columns=columns, filters=mine).to_pylist()
 
 
 def _why(decisions: Sequence[Row], facts: Facts) -> str:
