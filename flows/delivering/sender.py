@@ -170,7 +170,7 @@ def outcome_of(line: Line, one: Ready, answer: Answer, now: datetime) -> Outcome
 def _marked(job: Job, claimed: Claim, timer: Timer) -> bool:
     """Whether it may leave. Where the ledger does not answer, it may not: it goes back when its lease ends."""
     try:
-        return patiently(lambda: mark(job.ledger, claimed, timer.now()), timer)
+        return patiently(lambda: mark(job.ledger, claimed), timer)
     except LedgerError as error:
         job.fail(error)
         return False

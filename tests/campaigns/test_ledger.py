@@ -248,7 +248,7 @@ def test_cancelling_skips_what_waits_and_leaves_what_is_being_sent(ledger: Ledge
     (one, *_) = take(ledger, 1)
     change(ledger, *PANEN, CANCELLED, NOW)
     assert states(ledger) == {"claimed": 1, "skipped": 4}
-    assert mark(ledger, one, NOW)
+    assert mark(ledger, one)
     assert settle(ledger, [outcome(one)], NOW) == 1
     with pytest.raises(LedgerError, match="cancelled, which cannot become running"):
         change(ledger, *PANEN, RUNNING, NOW)
@@ -287,7 +287,7 @@ def test_eight_senders_at_once_claim_each_message_once(ledger: Ledger) -> None:
     def work(sender: int) -> list[str]:
         mine: list[str] = []
         while claims := take(ledger, 7, sender=str(sender)):
-            mine += [one.message_id for one in claims if mark(ledger, one, NOW)]
+            mine += [one.message_id for one in claims if mark(ledger, one)]
             settle(ledger, [outcome(one) for one in claims], NOW)
         return mine
 
@@ -435,7 +435,7 @@ def test_what_was_claimed_and_not_marked_is_sent_by_the_next_one(ledger: Ledger)
 def test_what_was_marked_is_unknown_for_ever_and_listed(ledger: Ledger) -> None:
     put_in(ledger)
     claims = take(ledger)
-    mark(ledger, claims[0], NOW)
+    mark(ledger, claims[0])
     assert recover(ledger, *PANEN, NOW + LEASE) == {PENDING: 4, UNKNOWN: 1}
     assert unsure(ledger, *PANEN) == [(claims[0].message_id, claims[0].customer_id)]
     assert claims[0].message_id not in [one.message_id for one in take(ledger, now=NOW + LEASE)]
@@ -445,7 +445,7 @@ def test_what_was_marked_is_unknown_for_ever_and_listed(ledger: Ledger) -> None:
 def test_a_campaign_that_says_retry_sends_it_again(ledger: Ledger) -> None:
     put_in(ledger, firing=Firing(*PANEN, run="run-1", unsure="retry"))
     claims = take(ledger)
-    mark(ledger, claims[0], NOW)
+    mark(ledger, claims[0])
     assert recover(ledger, *PANEN, NOW + LEASE) == {PENDING: 5, UNKNOWN: 0}
     assert len(take(ledger, now=NOW + LEASE)) == 5
     assert adds_up(ledger)
@@ -464,20 +464,20 @@ def test_a_sender_that_was_presumed_dead_sends_nothing_and_says_nothing(ledger: 
     put_in(ledger)
     stale = take(ledger, sender="stopped")
     recover(ledger, *PANEN, NOW + LEASE)
-    assert not any(mark(ledger, one, NOW + LEASE) for one in stale)
+    assert not any(mark(ledger, one) for one in stale)
     assert settle(ledger, [outcome(one) for one in stale], NOW + LEASE) == 0
     fresh = take(ledger, now=NOW + LEASE, sender="b")
-    assert not any(mark(ledger, one, NOW + LEASE) for one in stale)
+    assert not any(mark(ledger, one) for one in stale)
     assert settle(ledger, [outcome(one, BOUNCED) for one in stale], NOW + LEASE) == 0
-    assert all(mark(ledger, one, NOW + LEASE) for one in fresh)
+    assert all(mark(ledger, one) for one in fresh)
     assert states(ledger) == {"writing": 5}
 
 
 def test_a_sender_that_comes_back_with_an_answer_settles_what_was_unknown(ledger: Ledger) -> None:
     put_in(ledger, 2)
     first, second = take(ledger)
-    mark(ledger, first, NOW)
-    mark(ledger, second, NOW)
+    mark(ledger, first)
+    mark(ledger, second)
     recover(ledger, *PANEN, NOW + LEASE)
     assert settle(ledger, [outcome(first), outcome(second, BOUNCED)], NOW + LEASE) == 2
     assert states(ledger) == {SENT: 1, BOUNCED: 1}
@@ -495,15 +495,15 @@ def test_a_slow_sender_renews_its_lease(ledger: Ledger) -> None:
 def test_a_message_is_marked_once(ledger: Ledger) -> None:
     put_in(ledger, 1)
     (one,) = take(ledger)
-    assert mark(ledger, one, NOW)
-    assert not mark(ledger, one, NOW)
+    assert mark(ledger, one)
+    assert not mark(ledger, one)
 
 
 def test_what_was_taken_over_is_known_at_once_and_settles_what_was_unknown(ledger: Ledger) -> None:
     put_in(ledger, 3)
     first, second, third = take(ledger)
     for one in (first, second):
-        mark(ledger, one, NOW)
+        mark(ledger, one)
     assert sent(ledger, first, NOW, "250", "name")
     recover(ledger, *PANEN, NOW + LEASE)
     assert states(ledger) == {SENT: 1, UNKNOWN: 1, PENDING: 1}
@@ -517,7 +517,7 @@ def test_what_was_taken_over_is_known_at_once_and_settles_what_was_unknown(ledge
 def test_a_lease_that_a_wrong_clock_gave_runs_out(ledger: Ledger) -> None:
     put_in(ledger, before=timedelta(days=30))
     claims = take(ledger, now=NOW + timedelta(days=7))
-    mark(ledger, claims[0], NOW)
+    mark(ledger, claims[0])
     assert recover(ledger, *PANEN, NOW) == {PENDING: 4, UNKNOWN: 1}
 
 
@@ -526,7 +526,7 @@ def test_what_comes_back_to_a_cancelled_occurrence_is_skipped(ledger: Ledger) ->
     claims = take(ledger, 4)
     change(ledger, *PANEN, CANCELLED, NOW)
     settle(ledger, [outcome(claims[0], PENDING, due_at=NOW), outcome(claims[1], PENDING, due_at=NOW)], NOW)
-    mark(ledger, claims[2], NOW)
+    mark(ledger, claims[2])
     assert recover(ledger, *PANEN, NOW + LEASE) == {PENDING: 0, UNKNOWN: 1}
     assert states(ledger) == {"skipped": 4, UNKNOWN: 1}
     assert set(reasons(ledger, *PANEN)) >= {("skipped", "cancelled")}
@@ -536,7 +536,7 @@ def test_what_comes_back_to_a_cancelled_occurrence_is_skipped(ledger: Ledger) ->
 def test_an_occurrence_that_had_finished_goes_on_for_a_message_that_was_not_taken_after_all(ledger: Ledger) -> None:
     put_in(ledger, 1)
     (one,) = take(ledger)
-    mark(ledger, one, NOW)
+    mark(ledger, one)
     recover(ledger, *PANEN, NOW + LEASE)
     assert finish(ledger, *PANEN, NOW + LEASE)
     assert settle(ledger, [outcome(one, PENDING, detail="451", due_at=NOW)], NOW + LEASE) == 1
@@ -572,7 +572,7 @@ def test_other_offers_take_the_place_of_what_was_planned_where_there_is_room(led
     assert exchange(ledger, first, ["gratis"], {}, NOW)
     assert balances(ledger)[0].used == 1000
     assert sent_to(ledger, first.customer_id)[0]["offers"] == ["gratis"]
-    mark(ledger, first, NOW)
+    mark(ledger, first)
     assert not exchange(ledger, first, ["kopi"], {retailer: 1}, NOW)
     assert adds_up(ledger)
 
@@ -703,7 +703,7 @@ def test_every_commit_of_the_ledger_is_on_the_disk_and_a_mark_need_not_be(ledger
 def test_a_mark_that_finds_the_database_away_says_so_and_the_next_one_connects_anew(ledger: Ledger) -> None:
     put_in(ledger, 2)
     first, second = take(ledger)
-    assert mark(ledger, first, NOW)
+    assert mark(ledger, first)
     query = text("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
     if ledger.postgresql:
         with ledger.writing() as connection:
@@ -712,12 +712,12 @@ def test_a_mark_that_finds_the_database_away_says_so_and_the_next_one_connects_a
         with ledger.writing() as connection:
             connection.execute(text("alter table messages rename to elsewhere"))
     with pytest.raises(OperationalError) as caught:
-        mark(ledger, second, NOW)
+        mark(ledger, second)
     assert second.message_id not in str(caught.value)
     if not ledger.postgresql:
         with ledger.writing() as connection:
             connection.execute(text("alter table elsewhere rename to messages"))
-    assert mark(ledger, second, NOW)
+    assert mark(ledger, second)
 
 
 def test_a_mark_that_cannot_connect_says_so_too(tmp_path: Path) -> None:
@@ -727,9 +727,9 @@ def test_a_mark_that_cannot_connect_says_so_too(tmp_path: Path) -> None:
     ledger.close()
     (tmp_path / "here").rename(tmp_path / "there")
     with pytest.raises(OperationalError):
-        mark(ledger, one, NOW)
+        mark(ledger, one)
     (tmp_path / "there").rename(tmp_path / "here")
-    assert mark(ledger, one, NOW)
+    assert mark(ledger, one)
     ledger.close()
 
 

@@ -116,7 +116,7 @@ class Delivery(RuleBasedStateMachine):
         if not self.hand[who]:
             return
         one = self.hand[who].pop(0)
-        if not mark(self.ledger, one, self.now):
+        if not mark(self.ledger, one):
             return
         if how in ("taken", "silent and taken"):
             self.arrived[one.message_id] += 1
@@ -131,7 +131,7 @@ class Delivery(RuleBasedStateMachine):
     @rule(who=SENDERS, arrives=st.booleans())
     def crash(self, who: str, arrives: bool) -> None:
         """While it has a message on its way."""
-        if self.hand[who] and mark(self.ledger, self.hand[who][0], self.now):
+        if self.hand[who] and mark(self.ledger, self.hand[who][0]):
             self.arrived[self.hand[who][0].message_id] += arrives
         self.hand[who] = []
 

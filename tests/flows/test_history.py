@@ -35,7 +35,7 @@ def delivered(copied):
     later = at + timedelta(hours=1)
     for one in claim(ledger, "panen", firing.occurrence, "email", "s", 9, later, timedelta(minutes=5)):
         if one.message_id == mails[0]["message_id"]:
-            mark(ledger, one, later)
+            mark(ledger, one)
             settle(ledger, [Outcome(one.message_id, one.fence, SENT, detail="250")], later)
     yield replace(copied), ledger, mails
     ledger.close()
