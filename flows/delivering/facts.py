@@ -50,7 +50,7 @@ class Facts:
     def rows(self, customers: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Customer → row; whoever is not known any more is not in it."""
         known = [name for name in customers if name in self.row]
-        found = self.people.take([self.row[name] for name in known]).to_pylist()
+        found = self.people.take(pa.array([self.row[name] for name in known], pa.int64())).to_pylist()
         return dict(zip(known, found, strict=True))
 
 
