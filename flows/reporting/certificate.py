@@ -1,10 +1,12 @@
 """What limits are worth and what is left on the table, in plain words; and the same of a whole night."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from typing import Any
 
+from campaigns.calendar import occurrence_instant
 from flows.reporting.bars import LEAST_PRICE, planned
 from flows.reporting.words import Words, load_words
 
@@ -99,16 +101,21 @@ def night_manifest(day: date, runs: Sequence[Manifest]) -> dict[str, Any]:
 
 
 def night_words(manifest: Manifest, runs: Sequence[Manifest]) -> dict[str, list[str]]:
-    """As certificate_words, of the whole night: its own limits first, then those of each campaign, after its name."""
+    """As certificate_words, of the whole night: its own limits first, then those of each campaign, after its name; of
+    one that fires several times, with the time of each."""
     nothing: Manifest = {"budgets": [], "channels": {}, "offers": [], "limits": []}
     shared = {**nothing, "night": {"budgets": manifest["budgets"], "limits": manifest["limits"]}}
+    firings = Counter(run["campaign"]["id"] for run in runs)
     found = {}
     for language in LANGUAGES:
         words = load_words(language, manifest["timezone"])
         found[language] = [*told(words, manifest), *said_of_limits(words, shared)]
         for run in runs:
+            name, sent = run["campaign"]["id"], occurrence_instant(run["occurrence"])
+            if firings[name] > 1:
+                name += f" ({words.date(sent)}, {words.time(sent)})"
             own = said_of_limits(words, {**run, "night": nothing})
-            found[language] += [f"{run['campaign']['id']}: {said}" for said in own]
+            found[language] += [f"{name}: {said}" for said in own]
     return found
 
 

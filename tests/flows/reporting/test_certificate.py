@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.reporting.bars import budget_bar, row_bar
-from flows.reporting.certificate import certificate_words
+from flows.reporting.certificate import certificate_words, night_words
 from flows.reporting.report import write_report
 from flows.reporting.words import load_words
 
@@ -110,3 +110,14 @@ def test_the_report_shows_the_night_the_words_and_where_prices_came_from(tmp_pat
         "janji",
     ):
         assert said in html
+
+
+def test_firings_of_one_campaign_in_a_night_are_told_apart_by_their_time(manifest):
+    runs = [manifest | {"occurrence": name} for name in ("20171211t170000z", "20171212t050000z")]
+    other = manifest | {"campaign": manifest["campaign"] | {"id": "raya"}}
+    shared = {"certificate": NIGHT["certificate"], "first_come": NIGHT["first_come"], "budgets": [], "limits": []}
+    said = night_words(shared | {"timezone": "Asia/Jakarta"}, [*runs, other])
+    named = {sentence.split(": ")[0] for sentence in said["id"]}
+    name = manifest["campaign"]["id"]
+    assert {f"{name} (12 Desember 2017, 00.00 WIB)", f"{name} (12 Desember 2017, 12.00 WIB)", "raya"} <= named
+    assert any(sentence.startswith(f"{name} (12 December 2017, 12:00 WIB): ") for sentence in said["en"])
