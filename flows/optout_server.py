@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -101,6 +102,26 @@ def optout_app(place: Workspace, settings: Settings, ledger: Ledger, clock: Call
         await Response(content, status, headers, media_type="text/html")(scope, receive, send)
 
     return app
+
+
+def server_of(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    """A small server for it; a proxy with TLS stands before it."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            lifespan="off",
+            ws="none",
+            log_level="warning",
+            access_log=False,  # it would hold tokens
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=200,
+            timeout_keep_alive=5,
+            h11_max_incomplete_event_size=16_384,
+        )
+    )
 
 
 def whose(place: Workspace, ledger: Ledger, message_id: str) -> Asked | None:

@@ -23,11 +23,9 @@ def optout_server(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8090,
 ) -> None:
     """Serve the pages of unsubscribe links. Only a pressed button acts, at once; Ctrl+C ends it."""
-    import uvicorn
-
     from flows.delivering.ledgers import open_for
     from flows.keys import workspace_keys
-    from flows.optout_server import optout_app
+    from flows.optout_server import optout_app, server_of
 
     place, settings = opened(workspace)
     workspace_keys(place, settings)  # made now, or found at fault now
@@ -37,20 +35,7 @@ def optout_server(
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     logging.getLogger("larisma.optout").setLevel(logging.INFO)
     try:
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            lifespan="off",
-            ws="none",
-            log_level="warning",
-            access_log=False,  # it would hold tokens
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=200,
-            timeout_keep_alive=5,
-            h11_max_incomplete_event_size=16_384,
-        )
+        server_of(app, host, port).run()
     finally:
         ledger.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -19,7 +20,7 @@ from campaigns.tables import CUSTOMERS
 from flows import optout_server
 from flows.keys import drop, rotate, workspace_keys
 from flows.optout_page import HEADERS, STYLE, page
-from flows.optout_server import MOST_BYTES, chosen, optout_app
+from flows.optout_server import MOST_BYTES, chosen, optout_app, server_of
 from flows.settings import load_settings
 from flows.workspace import Workspace, publish_catalog, write_parquet
 
@@ -215,6 +216,27 @@ def test_a_ledger_that_cannot_be_reached_is_not_taken_for_done(shop, monkeypatch
     answer = shop.http.post(shop.link(), data=ONE_CLICK)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
     assert "belum tercatat" in answer.text
+
+
+@pytest.mark.server
+def test_over_a_real_socket_it_is_the_same_and_says_nothing_of_itself(shop):
+    app = optout_app(shop.place, shop.settings, shop.ledger, lambda: NOW)
+    server = server_of(app, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        head, long = client.head(shop.link()), client.get("/" + "a" * 20_000)
+        assert (head.status_code, head.content, shop.refused) == (200, b"", [])
+        assert long.status_code in (400, 404, 414)
+        answer = client.post(shop.link(), data=ONE_CLICK)
+    assert answer.status_code == 200
+    assert "server" not in answer.headers
+    assert shop.refused == [("budi", "email")]
+    server.should_exit = True
+    thread.join(10)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["", "application/x-www-form-urlencoded", "multipart/form-data; x"]))
