@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 
 class Book:
@@ -13,11 +12,10 @@ class Book:
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table.combine_chunks()
-        ids = pa.chunked_array(self._table["customer_id"]).combine_chunks()
-        changes = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False) if len(ids) > 1 else np.zeros(0, bool)
-        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])[: len(ids)]
-        ends = np.append(starts[1:], len(ids))
-        names = ids.take(pa.array(starts, pa.int64())).to_pylist()
+        ids = self._table["customer_id"].to_numpy()
+        starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])[: len(ids)])
+        ends = np.append(starts[1:], len(ids))[: len(starts)]
+        names = ids[starts].tolist()
         self._place = dict(zip(names, zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
 
     def rows(self, customers: Iterable[str]) -> list[dict[str, Any]]:

@@ -242,7 +242,8 @@ def test_nothing_that_the_server_keeps_of_a_run_is_personal(prefect, fired):
 
 def test_a_delivery_that_is_fired_more_than_once_sends_once_and_says_nothing_of_people(prefect, fired):
     fired_again = [prefect.fire("deliver/panen") for _ in range(2)]
-    assert [prefect.ended(one)["state_type"] for one in fired_again] == ["COMPLETED"] * 2
+    ended = [prefect.ended(one)["state"] for one in fired_again]
+    assert [(state["type"], state["message"]) for state in ended] == [("COMPLETED", None)] * 2
     folder = prefect.workspace.rehearsal("panen", "20171208t020000z")
     messages = pq.read_table(prefect.workspace.run("panen", "20171208t020000z") / "messages.parquet").to_pylist()
     files = [*folder.rglob("*.eml"), *folder.glob("push/*/*.json")]
