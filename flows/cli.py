@@ -46,6 +46,7 @@ for command in (
     runs.serve,
     privacy.optout_server,
     privacy.optout_keys,
+    privacy.opt_in,
     privacy.feedback,
     privacy.history,
     privacy.export,

@@ -40,12 +40,34 @@ def optout_server(
         ledger.close()
 
 
-def history(
+def opt_in(
     customer: str,
+    channel: Annotated[str, typer.Option(help="email, push, or all.")] = "all",
     workspace: Folder = HERE,
-    language: Language = None,
     as_json: AsJson = False,
 ) -> None:
+    """Take an opt-out back, which only the customer's own word may do; consent is asked for as before."""
+    from campaigns import ledger as ledgers
+    from campaigns.tables import CHANNELS
+    from flows.delivering.ledgers import open_for
+
+    place, settings = opened(workspace)
+    if channel not in (*CHANNELS, "all"):
+        raise InputError(f"--channel: expected one of {', '.join(CHANNELS)}, all, got {channel!r}")
+    ledger = open_for(place, settings, True, datetime.now(UTC))
+    try:
+        wanted = (*CHANNELS, "all") if channel == "all" else (channel,)
+        taken = [one for one in wanted if ledgers.opt_in(ledger, customer, one)]
+    finally:
+        ledger.close()
+    if not taken:
+        raise InputError(f"customer {customer!r}: has not opted out of {channel}; larisma history says of what")
+    if as_json:
+        return console.print_json({"customer": customer, "taken_back": taken})
+    console.finish(f"taken back: {', '.join(taken)}", [f"larisma history {customer} --workspace {workspace}"])
+
+
+def history(customer: str, workspace: Folder = HERE, language: Language = None, as_json: AsJson = False) -> None:
     """What one customer was sent: when, why, on what terms, what became of it, and what they refused."""
     from flows.delivering.ledgers import open_for
     from flows.history import customer_history

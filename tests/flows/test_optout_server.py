@@ -17,7 +17,7 @@ from campaigns.ledger.people import refusals
 from campaigns.ledger.planning import RUNNING
 from campaigns.optout import token
 from campaigns.tables import CUSTOMERS
-from flows import optout_server
+from flows import cli, optout_server
 from flows.keys import drop, rotate, workspace_keys
 from flows.optout_page import HEADERS, STYLE, page
 from flows.optout_server import MOST_BYTES, chosen, optout_app, server_of
@@ -237,6 +237,17 @@ def test_over_a_real_socket_it_is_the_same_and_says_nothing_of_itself(shop):
     assert shop.refused == [("budi", "email")]
     server.should_exit = True
     thread.join(10)
+
+
+def test_an_opt_out_is_taken_back_on_the_customer_s_word(shop, capsys):
+    shop.http.post(shop.link(), data={"stop": "all"})
+    place = ["--workspace", str(shop.place.root)]
+    assert cli.run(["opt-in", "budi", "--channel", "email", *place]) == 2
+    assert "has not opted out of email" in capsys.readouterr().err
+    assert cli.run(["opt-in", "budi", "--channel", "sms", *place]) == 2
+    assert shop.refused == [("budi", "all")]
+    assert cli.run(["opt-in", "budi", *place]) == 0
+    assert shop.refused == []
 
 
 @given(st.binary(max_size=200), st.sampled_from(["", "application/x-www-form-urlencoded", "multipart/form-data; x"]))
