@@ -27,7 +27,7 @@ from recsys.tables import InputError
 
 log = logging.getLogger("larisma")
 NO_ROOM = "no room for the fallback offer"
-UNWRITABLE = "cannot be rendered again"
+UNWRITABLE, NOT_THERE = "cannot be rendered again", "not among the run's messages any more"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,12 @@ def prepared(desk: Desk, claims: Sequence[Claim], now: datetime) -> tuple[list[R
     outcomes += refused
     rows |= desk.rendered.rows([one.message_id for one in sending])
     ready: list[Ready] = []
+    done = {outcome.message_id for outcome in outcomes}
     for one in claims:
+        if one.message_id in done:
+            continue
         if one.message_id not in rows:
+            outcomes.append(Outcome(one.message_id, one.fence, FAILED, NOT_THERE))
             continue
         recipients, person = verdicts[one.message_id].recipients, people[one.customer_id]
         row, url = rows[one.message_id], desk.settings.optout_url
@@ -116,7 +120,7 @@ def _changed(
     for one in claims:
         given = found[one.message_id]
         if isinstance(given, str):
-            outcomes.append(Outcome(one.message_id, one.fence, SKIPPED, given))
+            outcomes.append(Outcome(one.message_id, one.fence, SKIPPED, given or UNWRITABLE))
         elif exchange(desk.ledger, one, given.offers, given.uses, now):
             failpoint("desk.exchanged")
         else:

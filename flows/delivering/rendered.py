@@ -34,9 +34,9 @@ class Rendered:
         return len(self._place)
 
     def rows(self, message_ids: Collection[str]) -> dict[str, dict[str, Any]]:
-        """message_id → row of MESSAGES."""
+        """message_id → row of MESSAGES; those that the run does not hold are not in it."""
         wanted: dict[int, list[int]] = {}
-        for name in message_ids:
+        for name in (name for name in message_ids if name in self._place):
             block, row = divmod(self._place[name], 1 << 32)
             wanted.setdefault(block, []).append(row)
         found: dict[str, dict[str, Any]] = {}
