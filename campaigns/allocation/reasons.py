@@ -150,6 +150,9 @@ def _explain(
     by_minimum = _of(won.asked, winner) >= 0
     by_minimum &= worth > _of(won.worth, winner, -np.inf) - _of(won.added, winner, 0.0)
     toll, channel_price = limits.message_cost[look] + candidates.costs(row, look), prices.channel[look]
+    plain = np.where(
+        dearest_price > 0, value, worth
+    )  # what is not worth its message but for a limit's price, the limit stops
     kind, detail = _named(problem, dearest)
     short_kind, short_detail = _named(problem, short)
     none = np.full(size, -1)
@@ -164,7 +167,7 @@ def _explain(
         ((rival[row] >= 0) & ~has & (worth > toll + channel_price), Reason.MESSAGES, rival[row], None),
         (short >= 0, short_kind, short_detail, np.where(short == dearest, dearest_price, 0.0)),
         (has, Reason.BEATEN, _of(won.offer, last), None),
-        ((worth <= toll) & (channel_price == 0) & ~full[look], Reason.NOT_WORTH_SENDING, none, None),
+        ((plain <= toll) & (channel_price == 0) & ~full[look], Reason.NOT_WORTH_SENDING, none, None),
         ((dearest_price > channel_price) & ~full[look], kind, detail, dearest_price),
         (np.ones(size, np.bool_), Reason.CHANNEL, look, channel_price),
     ]

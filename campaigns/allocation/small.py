@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from campaigns.allocation.cuts import MOST_LIMITS
 from campaigns.allocation.dual import Bound, evaluate
 from campaigns.allocation.prepared import Prepared
 from campaigns.allocation.problem import Bools, Floats, Ints
@@ -16,7 +17,8 @@ from campaigns.allocation.usage import worth_and_use
 
 MOST_FOR_PRICES, MOST_FOR_DECISIONS, MOST_NARROWED = 10_000, 1_500, 4_000  # pairs on channels
 NODES, MOST_NODES = 30, 5_000  # of the search for whole decisions; and where none are known yet
-FIRST, ROUNDS = 40, 30
+FIRST, FIRST_OF_MANY, ROUNDS = 40, 20, 30
+MOST_OF_MANY = 20_000  # pairs on channels, where limits are too many for cutting planes
 CERTAIN = 1e-7  # how near a bound is to the optimum of the relaxation, to be called the same
 
 
@@ -41,22 +43,33 @@ def exactly(problem: Prepared) -> Exact | None:
     pairs = int(candidates.channel_ok.sum(axis=1) @ np.diff(candidates.indptr))
     if pairs <= MOST_FOR_PRICES:
         return lowest_bound(problem, written_out(problem))
-    if candidates.customers * candidates.channel_ok.shape[1] * FIRST > MOST_FOR_PRICES or problem.asked:
+    first = _first_written_out(problem)
+    if first == 0 or problem.asked:
         return None
-    wanted = first_of_each(problem, np.zeros(len(problem.limit)))
+    wanted = first_of_each(problem, np.zeros(len(problem.limit)), first)
     for _ in range(ROUNDS):
         found = lowest_bound(problem, written_out(problem, wanted))
         if found.certain or found.bound is None:
             break
-        more = wanted | first_of_each(problem, found.bound.vector)
+        more = wanted | first_of_each(problem, found.bound.vector, first)
         if (more == wanted).all():
             break
         wanted = more
     return found
 
 
-def first_of_each(problem: Prepared, vector: Floats) -> Bools:
-    """The pairs that are worth most at these prices, FIRST of each customer on each channel."""
+def _first_written_out(problem: Prepared) -> int:
+    """How many pairs of each customer on each channel are written out first; 0 where even these are too many."""
+    rows, places = problem.candidates.channel_ok.size, int(problem.limits.positions.max())
+    many = np.isfinite(problem.limit).sum() > MOST_LIMITS
+    for first, most in ((FIRST, MOST_FOR_PRICES), (FIRST_OF_MANY, MOST_OF_MANY if many else 0)):
+        if rows * (first + places) <= most:
+            return first + places
+    return 0
+
+
+def first_of_each(problem: Prepared, vector: Floats, first: int) -> Bools:
+    """The pairs that are worth most at these prices, so many of each customer on each channel."""
     candidates, price = problem.candidates, problem.sign * vector
     row = np.repeat(np.arange(candidates.customers), np.diff(candidates.indptr))
     wanted, closed = np.zeros(candidates.pairs, np.bool_), problem.closed[problem.segment[row], candidates.offer]
@@ -64,7 +77,7 @@ def first_of_each(problem: Prepared, vector: Floats) -> Bools:
         value, use = worth_and_use(problem, np.arange(candidates.pairs), row, np.full(candidates.pairs, c))
         worth = np.where((value > 0) & ~closed, value - use.weighed(price, candidates.pairs), -np.inf)
         order = np.lexsort((candidates.offer, -worth, row))
-        wanted[order[np.arange(len(order)) - candidates.indptr[row] < FIRST]] = True
+        wanted[order[np.arange(len(order)) - candidates.indptr[row] < first]] = True
     return wanted
 
 

@@ -187,6 +187,15 @@ def test_a_hundred_thousand_offers_for_few_customers():
     assert found.certificate.gap < 0.05
 
 
+def test_more_offers_than_customers_can_use_have_the_relaxations_bound():
+    candidates, offers, limits = a_problem(np.random.default_rng(5), 150, 20_000, per=300)
+    offers = replace(offers, quota=np.random.default_rng(6).choice([0.5, 1.0, 2.0], 20_000))
+    found = solve(candidates, offers, limits, seed=1)
+    within_all_limits(found, offers, limits)
+    assert found.certificate.passes == 1
+    assert found.certificate.gap < 0.05
+
+
 def test_one_offer_for_everybody_goes_to_those_who_gain_most():
     candidates, offers, limits = a_problem(np.random.default_rng(3), 1_000, 1, funders=1)
     offers = replace(offers, quota=np.array([50.0]), quota_kind=np.array([SENT], np.uint8))

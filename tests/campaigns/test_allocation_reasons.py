@@ -90,6 +90,16 @@ def test_a_budget_and_the_room_of_a_channel_are_named_with_their_prices():
     assert price[1] == found.prices.channel[0] > 0
 
 
+def test_what_is_not_worth_its_message_at_a_limits_price_is_stopped_by_the_limit_in_both_arms():
+    problem = a_problem([[0.3], [0.28], [0.07]], [50_000], cost=3_000.0)
+    prices = Prices(np.array([13_000.0]), np.zeros(1), np.zeros(1))
+    nobody = at_prices(*problem, prices)
+    assert len(nobody) == 0
+    told = losing_reasons(*problem, nobody, prices)
+    assert [Reason(code).name for code in told.reason] == ["QUOTA", "QUOTA", "QUOTA"]
+    assert told.price.tolist() == [13_000.0] * 3
+
+
 def test_a_limit_of_a_group_is_named_by_its_number():
     further = [GroupLimit(np.array([0]), 5.0), GroupLimit(np.array([0]), 1.0, group=0)]
     names, detail, price, _ = reasons_of(a_problem([[0.3], [0.1]], [50_000]), further)
