@@ -1,6 +1,6 @@
 """What limits are worth and what is left on the table, in plain words; and the same of a whole night."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from flows.reporting.bars import LEAST_PRICE, planned
 from flows.reporting.words import Words, load_words
 
 LANGUAGES = ("id", "en")
+GROUP = ": "  # in the name of a limit, before the group that it is of
 Manifest = Mapping[str, Any]
 
 
@@ -34,15 +35,23 @@ def told(words: Words, manifest: Manifest) -> Iterator[str]:
 
 
 def said_of_limits(words: Words, manifest: Manifest) -> Iterator[str]:
-    """What one more of each limit that binds would bring, the dearest first; then what is not needed."""
-    binding, slack = [], []
+    """What one more of each limit that binds would bring, the dearest first; then what is not needed, in one sentence
+    where a limit leaves something in many groups."""
+    binding = []
+    roomy: defaultdict[str, list[tuple[float, str, str, str]]] = defaultdict(list)
     for kind, name, used, limit, price, show in worded_limits(words, manifest):
         if price >= LEAST_PRICE:
             binding.append((price * limit, _plain(words, f"price_{kind}", name=name, price=words.price(price))))
         elif kind != "minimum" and limit - used >= 1:
-            slack.append(_plain(words, f"needless_{kind}", name=name, left=show(int(limit - used))))
+            left = show(int(limit - used))
+            said = _plain(words, f"needless_{kind}", name=name, left=left)
+            of, _, group = name.partition(GROUP) if kind.startswith("limit") else ("", "", "")
+            roomy[of if group else said].append((limit - used, group, left, said))
     yield from (said for _, said in sorted(binding, key=lambda entry: -entry[0]))
-    yield from slack
+    for of, groups in roomy.items():
+        _, most, left, said = max(groups)
+        many = {"name": of, "groups": words.number(len(groups)), "most": most, "left": left}
+        yield said if len(groups) == 1 else _plain(words, "needless_groups", **many)
 
 
 def worded_limits(words: Words, manifest: Manifest) -> Iterator[tuple[str, str, float, float, float, Any]]:

@@ -112,6 +112,16 @@ def test_the_report_shows_the_night_the_words_and_where_prices_came_from(tmp_pat
         assert said in html
 
 
+def test_what_a_limit_leaves_in_many_groups_is_one_sentence(manifest):
+    row = {"kind": "quota", "unit": "sent", "limit": 100.0, "price": 0.0}
+    left = {"kota: Ambon": 90, "kota: Bandung": 5, "kota: Jayapura": 100, "pulau: Bali": 99}
+    manifest["limits"] = [row | {"name": name, "used": float(used)} for name, used in left.items()]
+    said = certificate_words(manifest)
+    assert said["en"][-2] == "“kota” has room to spare in 2 groups, most in Bandung (95)."
+    assert said["en"][-1] == "1 messages within “pulau: Bali” are not needed."
+    assert said["id"][-2] == "“kota” masih longgar di 2 kelompok, paling longgar di Bandung (95)."
+
+
 def test_firings_of_one_campaign_in_a_night_are_told_apart_by_their_time(manifest):
     runs = [manifest | {"occurrence": name} for name in ("20171211t170000z", "20171212t050000z")]
     other = manifest | {"campaign": manifest["campaign"] | {"id": "raya"}}

@@ -323,7 +323,7 @@ def test_a_reason_is_translated_with_what_it_names_and_an_unknown_one_is_kept() 
     assert words.reason("control group") == "Kelompok kontrol"
     assert (
         words.reason("quota of kopi-20", {"kopi-20": "Diskon kopi"})
-        == "Kuota Diskon kopi lebih berharga di tempat lain"
+        == "Kuota “Diskon kopi” lebih berharga di tempat lain"
     )
     assert words.reason("eclipse of the moon") == "eclipse of the moon"
 
