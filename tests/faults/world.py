@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -171,7 +172,8 @@ def deliver(world: World, clock: Clock, name: str = "a") -> None:
     job = Job(ledger, *here(world), lambda: False, len(world.kinds))
     desk: Any = SimpleNamespace(rules=SimpleNamespace(address_key=KEY), world=world, ledger=ledger, clock=clock)
     line = Line(world.channel, desk, Pace(), Breaker(world.channel), tries=20, connections=1)
-    send_line(job, line, lambda: connection(world, clock), clock, name)
+    with patch.multiple(sender, prepared=prepared, GROUP=4):
+        send_line(job, line, lambda: connection(world, clock), clock, name)
     if job.failure is not None:
         raise job.failure
     finish(ledger, *here(world), clock.now())

@@ -104,4 +104,5 @@ def test_a_delivery_that_is_killed_anywhere_goes_on_where_it_was(
                     wrong.append(f"{place}: {Counter(states.values())}")
     record_property("whole deliveries killed", kills)
     assert wrong == []
+    assert len(usual) > 20
     assert kills >= len(places) / 3 - 1
