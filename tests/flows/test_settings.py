@@ -51,7 +51,10 @@ def test_the_database_s_url_is_never_shown(tmp_path, monkeypatch):
             "[ingest]\nmax_age_days = {purchase = 1}",
             "ingest.max_age_days.purchase: no such table; expected one of items",
         ),
-        ("[sources.purchase]\npath = 'x.csv'", "sources.purchase: no such table; expected one of items, category_names"),
+        (
+            "[sources.purchase]\npath = 'x.csv'",
+            "sources.purchase: no such table; expected one of items, category_names",
+        ),
         ("[sources.purchases]\nencoding = 'utf-8'", "sources.purchases.0: expected either path .files. or query"),
         ("[sources.purchases]\npath = 'x'\nquery = 'y'", "sources.purchases.0: expected either path"),
         (
