@@ -1,7 +1,7 @@
 """How a message is sent at most once: claimed under a lease, marked before the first byte leaves, and settled.
 
 claim    pending → claimed   one durable commit for a group; what is refused meanwhile is skipped, budgets are reserved
-mark     claimed → writing   just before DATA or the HTTP write; outlives a killed process
+mark     claimed → writing   just before the first byte of a mail or push leaves; outlives a killed process
 sent     writing → sent      at once, so that it outlives a killed process
 settle   → bounced, pending … one durable commit for a group; whatever else is to be written down
 recover  of a sender whose lease has run out: what it had marked may have left, so it becomes `unknown` and stays so
