@@ -35,7 +35,7 @@ from flows.delivering.timing import Timer
 GROUP = 50  # messages of a claim, at most
 LEASE = timedelta(seconds=60)  # after a kill the next sender takes over so soon
 AHEAD = timedelta(seconds=10)  # a claim is of what a slow pace lets go in this time
-IDLE = timedelta(minutes=1)  # after so long without a turn one looks whether others have put something back
+IDLE = timedelta(seconds=5)  # after so long without a turn one looks what others have settled or put back
 TROUBLE = 3  # messages in a row that did not get through; then the channel waits
 OF_ONE = "45"  # replies to one recipient or message: 450, 451, 452
 HOLDS = tuple(timedelta(seconds=n) for n in (5, 15, 60, 300))

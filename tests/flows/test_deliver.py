@@ -49,6 +49,13 @@ class Mailbox:
         return "250 OK"
 
 
+class Impatient(Event):
+    """Every wait is over at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
 @pytest.fixture
 def mailbox() -> Iterator[tuple[Mailbox, int]]:
     box = Mailbox()
@@ -131,9 +138,12 @@ def test_what_was_approved_is_sent_when_its_time_has_come_and_fired_again_nothin
     due = occurrence_instant(shop.manifest["occurrence"])
     early = due - timedelta(minutes=1)
     assert due_runs(shop.workspace, settings, early) == ([], [])
-    assert send_due(shop.workspace, settings, clock=lambda: early, ending=Event()) == {"delivered": [], "waiting": []}
+    assert send_due(shop.workspace, settings, clock=lambda: early, ending=Impatient()) == {
+        "delivered": [],
+        "waiting": [],
+    }
     for _ in range(3):
-        send_due(shop.workspace, settings, clock=lambda: due, ending=Event())
+        send_due(shop.workspace, settings, clock=lambda: due, ending=Impatient())
     assert len(mailbox[0].mails) == len(shop.rows("messages"))
     late = due + timedelta(days=3)
     assert due_runs(shop.workspace, settings, late) == ([], [])
@@ -153,7 +163,7 @@ def test_what_breaks_off_fails_the_flow_at_its_end(mailing: Any) -> None:
     shop, settings = mailing
     due = occurrence_instant(shop.manifest["occurrence"])
     with pytest.raises(RunError, match=r"panen .*nothing to send by"):
-        send_due(shop.workspace, settings.model_copy(update={"email": None}), clock=lambda: due, ending=Event())
+        send_due(shop.workspace, settings.model_copy(update={"email": None}), clock=lambda: due, ending=Impatient())
 
 
 # --- as commands -----------------------------------------------------------------------------------------------------
