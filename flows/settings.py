@@ -96,7 +96,7 @@ class Train(Part):
     min_item_buyers: int = Field(10, ge=1)
     factors: int = Field(64, gt=0)
     warm_days: int = Field(3, ge=0)  # factors of a model at most so old are gone on from; 0: always from scratch
-    sample_customers: int = Field(0, ge=0)  # item factors are fitted on so many, then all are folded in; 0: on all
+    sample_customers: int = Field(0, ge=0)  # of more customers, factors begin with a sketch of all purchases; 0: never
     metric: str = "ndcg@10"
     recommendations: int = Field(10, ge=0)  # items recommended to each customer after training; 0: none are written
     tolerance: Share = 0.02  # a champion is replaced only by a model at most this much worse, relatively

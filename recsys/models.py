@@ -26,6 +26,7 @@ from recsys import topk
 from recsys.drivers import Parts, drivers
 from recsys.half_step import customer_factors
 from recsys.neighbours import NeighbourModel, largest
+from recsys.sketch import directions
 
 Rows = NDArray[np.integer]
 Floats = NDArray[np.float32]
@@ -33,7 +34,8 @@ Floats = NDArray[np.float32]
 # A little popularity in every personal score: it orders what the history says nothing about, hardly overrules what it
 # says, and gives customers without history the popular items.
 POPULARITY_SHARE = np.float32(0.03)
-COLD_ITERATIONS, WARM_ITERATIONS = 15, 1  # of alternating least squares, from scratch and from the factors of before
+# Of alternating least squares: from scratch, from a sketch of the purchases, and from the factors of before.
+COLD_ITERATIONS, SKETCHED_ITERATIONS, WARM_ITERATIONS = 15, 2, 1
 
 
 class ModelError(RuntimeError):
@@ -221,43 +223,36 @@ def fit_als(
     setting serves a small shop and a large one. Bitwise reproducible for a seed, whatever the threads (0: all cores).
     start: (customer factors, item factors) [customers × f], [items × f] to start from, such as those of the night
     before, 0 where there are none; one iteration then does what takes fifteen from scratch.
-    sample: the item factors are fitted on so many customers, then all are folded in and the items once put right by
-    all; 0: on all of them. Raises ModelError if the matrix cannot be fitted, or the factors are not finite.
+    sample: of more customers than so many (0: never), the factors take the short way: they begin with the directions
+    in which a sketch of all purchases differs most, after which two iterations do. (Factors of a sample of customers
+    know too little: of a tenth, they and two iterations over all ranked 2% worse, and took as long.)
+    Raises ModelError if the matrix cannot be fitted, or the factors are not finite.
     """
     matrix = checked(matrix)
     confidence = csr_matrix((np.float32(alpha) * np.log1p(matrix.data), matrix.indices, matrix.indptr), matrix.shape)
     regularization = shrinkage * _typical_count(matrix)
     f = min(factors, *matrix.shape)
-    active = np.flatnonzero(np.diff(matrix.indptr))
-    chosen = None
-    if 0 < sample < len(active):
-        chosen = np.sort(np.random.default_rng(seed).choice(active, sample, replace=False))
-    some = confidence if chosen is None else confidence[chosen]
+    rounds = iterations or (COLD_ITERATIONS if start is None else WARM_ITERATIONS)
+    if start is None and 0 < sample < np.count_nonzero(np.diff(matrix.indptr)):
+        start = np.zeros((matrix.shape[0], f), np.float32), directions(confidence, f, seed, threads=threads)
+        rounds = iterations or SKETCHED_ITERATIONS
     als = AlternatingLeastSquares(
         factors=f,
         alpha=1.0,  # already in the confidence
-        regularization=regularization * (1.0 if chosen is None else sample / len(active)),  # an item has fewer buyers
-        iterations=iterations or (COLD_ITERATIONS if start is None else WARM_ITERATIONS),
+        regularization=regularization,
+        iterations=rounds,
         num_threads=threads,
         random_state=seed,
     )
     if start is not None:
-        of_customers, of_items = start
-        als.user_factors, als.item_factors = (
-            of_customers[slice(None) if chosen is None else chosen].copy(),
-            of_items.copy(),
-        )
+        als.user_factors, als.item_factors = (part.copy() for part in start)
     with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
         try:
-            als.fit(some, show_progress=False)
+            als.fit(confidence, show_progress=False)
         except ModelFitError as error:
             raise ModelError(f"collaborative filtering did not converge: {error}") from error
         # One exact half-step, so that the contributions of past purchases add up to the score.
         of_customers = customer_factors(confidence, als.item_factors, regularization, threads=threads)
-        if chosen is not None:
-            by_item = confidence.T.tocsr()
-            als.solver(by_item, als.item_factors, of_customers, regularization, num_threads=threads)
-            of_customers = customer_factors(confidence, als.item_factors, regularization, threads=threads)
     if not (np.isfinite(of_customers).all() and np.isfinite(als.item_factors).all()):
         raise ModelError("collaborative filtering gave factors that are not finite; the last good model stays")
     return LinearModel(

@@ -76,12 +76,12 @@ def test_customers_and_items_that_were_not_known_before_get_factors_too(nights):
     assert (np.abs(warm.item_factors[:5]).sum(axis=1) > 0).all()
 
 
-def test_items_fitted_on_a_sample_of_customers_find_everybodys_taste(nights):
-    sampled = fit_als(nights[1], factors=8, sample=75, seed=3)
-    assert sampled.customer_factors.shape == (300, 8)
+def test_from_a_sketch_of_all_purchases_two_iterations_find_everybodys_taste(nights):
+    sketched = fit_als(nights[1], factors=8, sample=75, seed=3)
+    assert sketched.customer_factors.shape == (300, 8)
     own = np.arange(300)[:, None] % 4 == np.arange(60) % 4
-    scores = sampled.scores(np.arange(300))
+    scores = sketched.scores(np.arange(300))
     right = [scores[k, own[k]].mean() > scores[k, ~own[k]].max() for k in range(300)]
     assert np.mean(right) > 0.95
     again = fit_als(nights[1], factors=8, sample=75, seed=3, threads=1)
-    np.testing.assert_array_equal(sampled.customer_factors, again.customer_factors)
+    np.testing.assert_array_equal(sketched.customer_factors, again.customer_factors)
