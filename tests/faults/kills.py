@@ -18,6 +18,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, NoReturn
 
+from amounts import many
 from ledger_checker import Facts, check
 from serving import Served
 from sqlalchemy import Engine
@@ -27,7 +28,7 @@ from campaigns import failpoints
 from campaigns.ledger import store
 
 ROOT = Path(__file__).parents[2]
-LONGEST = 120  # seconds of a sender; then something waits for ever
+LONGEST = many(120, 1_200)  # seconds of a sender; then something waits for ever
 LATER = timedelta(minutes=10)  # the next one starts
 
 Sender = Callable[[World, Clock], None]

@@ -223,7 +223,7 @@ def test_nobody_who_opted_out_before_a_claim_began_is_claimed(
     ledgers: Ledgers, tmp_path: Path, record_property: Callable[..., None]
 ) -> None:
     """Both walk the same list; the clock is the machine's, which both processes share."""
-    people, campaign = many(150, 5_000), "n"
+    people, campaign = many(150, 10_000), "n"
     url, said, took = ledgers(campaign), tmp_path / "said", tmp_path / "took"
     planned(url, campaign, people, None)
 
