@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from campaigns.allocation import MinimumsError
 from campaigns.calendar import due_occurrence
 from flows.agreements import waiting_offers
 from flows.announcements import workspace_moon
@@ -35,7 +36,8 @@ def forecast_campaign(
     """The production path up to the decisions, and the same with half to twice the budget.
 
     Writes forecasts/CAMPAIGN/OCCURRENCE.html and .json beside the runs; returns what the latter holds, with "wrote".
-    "curve" has a row for each factor: what all budgets come to, what is expected of them, and which limits bind.
+    "curve" has a row for each factor: what all budgets come to, what is expected of them, and which limits bind. Those
+    with which guarantees cannot be met are in "unmet" instead, with the share of each that can be.
     "as_if_agreed" has the offers that wait for a funder's agreement; all is as if they did not.
     Raises as decide_campaign.
     """
@@ -44,9 +46,11 @@ def forecast_campaign(
     solved = solve_together(workspace, settings, [(campaign, occurrence)], as_of, as_if_agreed=True)
     choice, together = solved.choices[0], solved.together
     waiting = waiting_offers(workspace, settings, campaign, read_items(workspace))
+    rows, unmet = curve(solved, settings)
     forecast = {
         **facts(choice, together, as_of, settings.shop),
-        "curve": curve(solved, settings),
+        "curve": rows,
+        "unmet": unmet,
         "as_if_agreed": {offer: list(names) for offer, names in waiting.items()},
     }
     forecast["certificate"]["words"] = certificate_words(forecast)
@@ -75,16 +79,22 @@ def facts(choice: Choice, together: Together, as_of: datetime, shop: str) -> dic
     }
 
 
-def curve(solved: Solved, settings: Settings) -> list[dict[str, Any]]:
-    """A row for each of FACTORS, solved anew from the prices that the campaign's own budget has."""
+def curve(solved: Solved, settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(a row for each of FACTORS, solved anew from the prices that the campaign's own budget has; the factors with
+    which guarantees cannot be met)"""
     choice, together = solved.choices[0], solved.together
     prices = named_prices(choice.plan, choice.solution.prices, together.funds, together.limits)
     start = Start(choice.plan.campaign.id, choice.plan.occurrence.name, prices, "")
-    rows = []
+    rows, unmet = [], []
     for factor in FACTORS:
-        found, night = (choice, together) if factor == 1.0 else scaled(choice, together, factor, settings, start)
-        rows.append(row(found, night, factor))
-    return rows
+        try:
+            found, night = (choice, together) if factor == 1.0 else scaled(choice, together, factor, settings, start)
+        except MinimumsError as error:
+            budget = round(float(choice.plan.limits.budgets.sum()) * factor)
+            unmet.append({"factor": factor, "budget": budget, "share": error.share})
+        else:
+            rows.append(row(found, night, factor))
+    return rows, unmet
 
 
 def scaled(

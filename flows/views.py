@@ -204,6 +204,9 @@ def show_forecast(forecast: Result) -> None:
     ]
     header = ("", "budgets", "spend", "messages", "value", "one rupiah more earns", "limits that bind")
     show("Value against budget", header, rows)
+    for row in forecast["unmet"]:
+        met = f"at most {number(100 * row['share'])}% of each"
+        out.print(f"With ×{number(row['factor'])} the budgets the guarantees cannot be met: {met}.")
     for offer, names in forecast["as_if_agreed"].items():
         out.print(f"{offer}: {' and '.join(names)} has not agreed to its terms yet; it is forecast as if so.")
 

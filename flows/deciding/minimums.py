@@ -50,7 +50,7 @@ def plain_faults(plan: Plan) -> list[str]:
             said = f"all who may get its offers would redeem {most:.1f} in expectation"
         if most < row.amount:
             faults.append(f"{place}: a minimum of {row.amount:.0f} {what}, but {said}; lower it to {int(most)} or less")
-        elif row.unit == "redeemed":
+        if row.unit == "redeemed":
             faults += [f"{place}: {fault}" for fault in unpaid(plan, row)]
     return faults
 

@@ -72,3 +72,13 @@ def test_it_speaks_english_too_and_the_same_forecast_gives_the_same_bytes(foreca
     assert {**again, "wrote": None} == {**found, "wrote": None}
     with open(again["wrote"][0], encoding="utf-8") as file:
         assert "Value against budget" in file.read()
+
+
+def test_budgets_that_cannot_pay_for_what_is_guaranteed_are_named_and_the_others_forecast(copied):
+    copied.edit_campaign("quota: {redeemed: 9}", "quota: {redeemed: 9}\n    minimum: {redeemed: 4}")
+    found = forecast_campaign(copied.workspace, copied.settings, "panen", copied.as_of, "en")
+    assert [row["factor"] for row in found["unmet"]] == [0.5]
+    assert [row["factor"] for row in found["curve"]] == list(FACTORS[1:])
+    assert 0.5 < found["unmet"][0]["share"] < 1
+    with open(found["wrote"][0], encoding="utf-8") as file:
+        assert "With a budget of Rp81,000 (× 0.5) the guarantees cannot be met" in file.read()
