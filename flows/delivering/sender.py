@@ -35,7 +35,6 @@ from flows.delivering.timing import Timer
 GROUP = 50  # messages of a claim, at most
 LEASE = timedelta(seconds=60)  # after a kill the next sender takes over so soon
 AHEAD = timedelta(seconds=10)  # a claim is of what a slow pace lets go in this time
-IDLE = timedelta(seconds=5)  # after so long without a turn one looks what others have settled or put back
 TROUBLE = 3  # messages in a row that did not get through; then the channel waits
 OF_ONE = "45"  # replies to one recipient or message: 450, 451, 452
 HOLDS = tuple(timedelta(seconds=n) for n in (5, 15, 60, 300))
@@ -79,8 +78,7 @@ def send_line(job: Job, line: Line, opened: Callable[[], Channel], timer: Timer,
             if turn is None:
                 return
             if instant_of(turn) > timer.now():
-                soon = timer.now() + IDLE if job.live else instant_of(turn)  # a rehearsal is alone
-                _wait(job, min(instant_of(turn), soon), timer)
+                timer.until(instant_of(turn))  # or a few seconds, to see what others have settled or put back
                 continue
             patiently(lambda: recover(*here, timer.now()), timer)
             if turn == last:  # another sender is at it just now
@@ -88,11 +86,6 @@ def send_line(job: Job, line: Line, opened: Callable[[], Channel], timer: Timer,
             last = turn
     finally:
         channel.close()
-
-
-def _wait(job: Job, at: datetime, timer: Timer) -> None:
-    while timer.now() < at and job.goes_on(timer.now()):
-        timer.until(at)
 
 
 def _send_group(job: Job, line: Line, channel: Channel, claims: Sequence[Claim], timer: Timer) -> None:
