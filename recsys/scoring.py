@@ -127,11 +127,11 @@ def _membership(matrix: csr_matrix, rows: Rows, columns: Rows) -> NDArray[np.boo
     """Whether each row has a cell in each column, whatever its weight."""
     place = np.full(matrix.shape[1], -1)
     place[columns] = np.arange(len(columns))
+    own = matrix[np.maximum(rows, 0)]
+    at, column = np.repeat(np.arange(len(rows)), np.diff(own.indptr)), place[own.indices]
+    inside = (column >= 0) & (rows[at] >= 0)
     out = np.zeros((len(rows), len(columns)), bool)
-    for k, row in enumerate(rows):
-        if row >= 0:
-            found = place[matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]]
-            out[k, found[found >= 0]] = True
+    out[at[inside], column[inside]] = True
     return out
 
 
