@@ -3,6 +3,8 @@ subgradient jump from one to the next and never settle.
 
 Each evaluation is a plane below the bound's surface. The lowest point of all planes so far, within a box around the
 best prices, is evaluated next (Kelley, 1960; Marsten, Hogan and Blankenship, 1975). A linear programme of a few prices.
+Its own prices say which planes meet there, and at which shares: where customers are alike, such a share of them has to
+be served at the prices of each (Dantzig and Wolfe, 1960).
 """
 
 from dataclasses import replace
@@ -12,10 +14,12 @@ from scipy.optimize import linprog
 
 from campaigns.allocation.dual import Bound, evaluate
 from campaigns.allocation.prepared import Prepared
+from campaigns.allocation.problem import Floats
 
 MOST_LIMITS = 120
 ROUNDS = 200
 SETTLED = 1e-8  # of the bound
+LEAST_SHARE = 1e-6
 BOX = 0.1  # in units of prices' typical sizes
 
 
@@ -29,12 +33,15 @@ def sharpened(problem: Prepared, bound: Bound, rounds: int = ROUNDS) -> Bound:
         ceiling = np.minimum(problem.highest[free] / scale, 1e9)
     best, box, point = bound, BOX, np.minimum(bound.vector[free] / scale, ceiling)
     planes, heights, centre = [], [], point
+    vectors: list[Floats] = []
+    shares = np.zeros(0)
     for done in range(1, rounds + 1):
         vector = best.vector.copy()
         vector[free] = point * scale
         found = evaluate(problem, vector)
         slope = (problem.sign * (problem.limit - found.use))[free] * scale / unit
         planes.append(slope)
+        vectors.append(vector)
         heights.append(found.bound / unit - float(slope @ point))
         if found.bound < best.bound:
             gained = (best.bound - found.bound) / unit
@@ -52,10 +59,11 @@ def sharpened(problem: Prepared, bound: Bound, rounds: int = ROUNDS) -> Bound:
         )
         if lowest.status != 0:
             break
-        point = np.clip(lowest.x[:-1], low, high)
+        point, shares = np.clip(lowest.x[:-1], low, high), -lowest.ineqlin.marginals
         if best.bound / unit - lowest.fun <= SETTLED:
             inside = ((point > low) | (low == 0)) & ((point < high) | (high == ceiling))
             if inside.all():
                 break
             box *= 4
-    return replace(best, passes=bound.passes + done)
+    blend = tuple((vectors[t], float(shares[t])) for t in np.flatnonzero(shares > LEAST_SHARE))
+    return replace(best, passes=bound.passes + done, blend=blend)

@@ -79,6 +79,7 @@ class Bound:
     bound: float
     vector: Floats  # the prices that give it
     passes: int
+    blend: tuple[tuple[Floats, float], ...] = ()  # (prices, share of the customers) that together use what there is
 
 
 def search(problem: Prepared, passes: int, start: Floats | None = None, steps: Sequence[float] = STEPS) -> Bound:

@@ -31,6 +31,7 @@ LEAST_STRENGTH, MOST_STRENGTH = 0.01, 1e5
 
 
 Made = tuple[NDArray[np.int8], Ints]
+Blend = tuple[tuple[Floats, float], ...]
 
 
 class Counters:
@@ -112,17 +113,17 @@ def _whole(limit: Floats, unit: float = 1.0) -> Ints:
 
 
 def recover(
-    problem: Prepared, prices: Prices, seed: int, exact: Exact | None = None, bound: float = math.inf
+    problem: Prepared, prices: Prices, seed: int, exact: Exact | None = None, bound: float = math.inf, blend: Blend = ()
 ) -> tuple[Chosen, float]:
     """Decisions near the best at these prices, within all limits, and their worth; where there is time, the best of
     several orders.
 
     exact: the problem written out, where it is small: whole decisions are then searched for, unless the bound is
-    reached without. Raises MinimumsError where nothing meets the minimums.
+    reached without. blend: see dual.Bound. Raises MinimumsError where nothing meets the minimums.
     """
     chosen: Chosen | None = None
     reached = -math.inf
-    for counters in _tries(problem, prices, seed):
+    for counters in _tries(problem, prices, seed, blend):
         if not counters.lacking().any():
             found = decisions(problem, counters.made)
             amount = worth(found, problem.limits, problem.candidates)
@@ -141,7 +142,7 @@ def recover(
     return chosen, reached
 
 
-def _tries(problem: Prepared, prices: Prices, seed: int) -> Iterator[Counters]:
+def _tries(problem: Prepared, prices: Prices, seed: int, blend: Blend = ()) -> Iterator[Counters]:
     """Decisions by one order after the other, by several where the problem is small."""
     best, regret = alone_best(problem, prices)[:2]
     keys, small = problem.candidates.keys, problem.candidates.pairs <= SMALL
@@ -153,6 +154,8 @@ def _tries(problem: Prepared, prices: Prices, seed: int) -> Iterator[Counters]:
     if problem.asked:
         for strength in STRENGTHS:
             yield _obliged(problem, prices, seed, strength)
+    if blend:
+        yield _blended(problem, in_order(0 * best, keys, seed), best, prices, seed, blend)
 
 
 def _searched(problem: Prepared, programme: Programme | None, nodes: int) -> tuple[Chosen | None, bool]:
@@ -178,8 +181,25 @@ def _refused(programme: Programme) -> MinimumsError:
 
 
 def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: int, *, exchanged: bool) -> Counters:
-    counters, free = Counters(problem), no_prices(problem)
+    counters = Counters(problem)
     counters.run(kernels.walk, order[best[order] > 0], prices)
+    return _filled(counters, order, best, prices, seed, exchanged=exchanged)
+
+
+def _blended(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: int, blend: Blend) -> Counters:
+    """A share of the customers, drawn by their keys, is served at each of the prices."""
+    counters = Counters(problem)
+    drawn = mixed(problem.candidates.keys, seed) / 2.0**64
+    ends = np.cumsum([share for _, share in blend])
+    group = np.minimum(np.searchsorted(ends / ends[-1], drawn, side="right"), len(blend) - 1)
+    for t, (vector, _) in enumerate(blend):
+        counters.run(kernels.walk, order[group[order] == t], problem.prices(vector))
+    return _filled(counters, order, best, prices, seed, exchanged=problem.candidates.pairs <= SMALL)
+
+
+def _filled(counters: Counters, order: Ints, best: Floats, prices: Prices, seed: int, *, exchanged: bool) -> Counters:
+    """Minimums first, then what is left goes to those who nearly were worth it, then messages are exchanged."""
+    problem, free = counters.problem, no_prices(counters.problem)
     _meet(counters, prices, best, seed)
     for share in LADDER if exchanged else SHORT_LADDER:  # those who nearly were worth it at the prices go first
         nearer = lowered(prices, share)

@@ -95,12 +95,10 @@ def _solved(
         bound = searched if bound is None or searched.bound < bound.bound else bound
     chosen, amount = recover(problem, problem.prices(bound.vector), seed, exact, bound.bound)
     if not certain and bound.bound - amount > WIDE * abs(bound.bound):
-        sharper = sharpened(problem, bound, min(passes or ROUNDS, ROUNDS))
-        if sharper.bound < bound.bound:
-            bound = sharper
-            with suppress(MinimumsError):  # what was found before meets them
-                again = recover(problem, problem.prices(sharper.vector), seed, exact, sharper.bound)
-                chosen, amount = max((chosen, amount), again, key=lambda each: each[1])
+        bound = sharpened(problem, bound, min(passes or ROUNDS, ROUNDS))
+        with suppress(MinimumsError):  # what was found before meets them
+            again = recover(problem, problem.prices(bound.vector), seed, exact, bound.bound, bound.blend)
+            chosen, amount = max((chosen, amount), again, key=lambda each: each[1])
     use = used(problem, chosen)
     certificate = Certificate(
         bound=bound.bound,
@@ -145,7 +143,7 @@ def at_prices(
     candidates: Candidates, offers: Offers, limits: Limits, prices: Prices, further: Sequence[GroupLimit] = ()
 ) -> Chosen:
     """What the prices alone would choose for each customer; nothing is used up. For ghost decisions of controls."""
-    check_prices("prices", prices, offers, limits, further)
+    check_prices("prices", prices if further else replace(prices, further=np.zeros(0)), offers, limits, further)
     problem = prepare(candidates, offers, limits, further=further)
     problem = replace(problem, closed=np.zeros_like(problem.closed))
     _, _, made = alone_best(problem, prices)

@@ -271,3 +271,29 @@ def test_a_minimum_far_beyond_what_is_there_is_refused_with_a_share_of_nothing()
 def test_a_loss_under_a_bound_of_nothing_is_no_gap_of_nothing():
     assert gap_of(0.0, -5.0) == 1
     assert gap_of(0.0, 0.0) == 0
+
+
+def test_customers_of_a_few_kinds_are_served_nearly_as_well_as_the_bound_says():
+    """At any prices all of a kind want the same: only a mix of prices serves them best."""
+    rng = np.random.default_rng(7)
+    candidates, offers, limits = a_problem(rng, 2_000, 10)
+    kind = rng.integers(0, 3, 2_000)
+    candidates = replace(
+        candidates,
+        offer=np.tile(np.arange(10, dtype=np.uint16), 2_000),
+        p0=np.repeat(np.array([0.05, 0.2, 0.4], np.float32)[kind], 10),
+        groups=kind.astype(np.int32)[:, None],
+    )
+    offers = replace(
+        offers,
+        margin=np.full(10, 50_000.0),
+        benefit=np.full(10, 5_000.0),
+        group=np.arange(10, dtype=np.int32),
+        quota=np.full(10, 30.0),
+        quota_kind=np.full(10, REDEEMED, np.uint8),
+    )
+    limits = replace(limits, budgets=np.array([90_000.0, 200_000.0]), capacity=np.array([300, 200]))
+    further = [GroupLimit(np.arange(5), 20, SENT, 1), GroupLimit(np.arange(3, 8), 9, REDEEMED, 2)]
+    found = solve(candidates, offers, limits, seed=1, further=further)
+    within_all_limits(found, offers, limits, further)
+    assert found.certificate.gap < 0.025
