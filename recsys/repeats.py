@@ -62,7 +62,7 @@ def repeat_probabilities(
         picked = np.arange(len(happened))
         if len(picked) > ROWS // len(spans):
             picked = np.sort(random.choice(picked, ROWS // len(spans), replace=False))
-        seen.append(cell_features(then, window_days, groups)[picked])
+        seen.append(cell_features(then, window_days, groups, picked))
         again.append(happened[picked])
     now = cell_features(cells, window_days, groups)
     if not seen:
@@ -100,8 +100,11 @@ def own(cells: Cells, bought: NDArray) -> NDArray[np.bool_]:
     return out
 
 
-def cell_features(cells: Cells, window_days: float, groups: Sequence[NDArray[np.int64]]) -> Floats:
-    """float32 [cells × features]; the first four are the decayed orders. NaN: not known, as the gap of one order."""
+def cell_features(
+    cells: Cells, window_days: float, groups: Sequence[NDArray[np.int64]], picked: NDArray[np.int64] | None = None
+) -> Floats:
+    """float32 [cells × features], or of the picked cells alone; the first four are the decayed orders. NaN: not known,
+    as the gap of one order."""
     customers, items = cells.shape
     u, i, w = cells.customer, cells.item, float(window_days)
     first, last, orders = cells.first_age, cells.last_age, cells.orders
@@ -159,7 +162,11 @@ def cell_features(cells: Cells, window_days: float, groups: Sequence[NDArray[np.
         together, latest = np.bincount(place, decayed[1]), np.full(place.max(initial=0) + 1, np.inf)
         np.minimum.at(latest, place, last)
         columns += [together[place], decayed[1] / np.maximum(together[place], 1e-6), latest[place]]
-    return np.column_stack(columns).astype(np.float32)
+    rows = np.arange(len(u)) if picked is None else picked
+    out = np.empty((len(rows), len(columns)), np.float32)
+    for k, column in enumerate(columns):  # not stacked first, which would hold all of them twice more
+        out[:, k] = column if picked is None else column[rows]
+    return out
 
 
 def _mean_of(values: NDArray, of: NDArray[np.int64], count: int) -> NDArray:
