@@ -25,7 +25,7 @@ from campaigns.hijri import Announcement, Moon
 from campaigns.message import Sender, message_context
 from campaigns.rendering import compile_content, render_email, render_push
 from campaigns.spec import Campaign, load_campaign
-from flows.demo_categories import SPOKEN
+from flows.demo.categories import SPOKEN
 from flows.reporting.preview import in_light
 
 IMAGES = Path(__file__).parent / "images"

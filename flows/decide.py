@@ -17,9 +17,9 @@ from campaigns.message import Sender
 from campaigns.policy import judged, with_references
 from campaigns.spec import Campaign
 from campaigns.tables import MESSAGES
-from flows.agreements import NOTHING_ASKED, Funding, funding, held_back
 from flows.announcements import workspace_moon
-from flows.approvals import MEANING, meaning
+from flows.approving.agreements import NOTHING_ASKED, Funding, funding, held_back
+from flows.approving.approvals import MEANING, meaning
 from flows.campaign_files import find_campaign, load_campaigns
 from flows.catalogue import items_for, read_category_names, workspace_policy
 from flows.champion import Champion, load_champion

@@ -20,7 +20,7 @@ from campaigns.ledger.people import next_due
 from campaigns.ledger.rehearsals import discard
 from campaigns.ledger.schema import HELD, PENDING, PLANNED, RUNNING, SENT
 from campaigns.ledger.store import milliseconds
-from flows.approvals import require_approval
+from flows.approving.approvals import require_approval
 from flows.campaign_files import find_campaign
 from flows.delivering.desk import Desk, prepared
 from flows.delivering.ledgers import open_for

@@ -6,8 +6,8 @@ from typing import Any
 
 from campaigns.allocation import MinimumsError
 from campaigns.calendar import due_occurrence
-from flows.agreements import waiting_offers
 from flows.announcements import workspace_moon
+from flows.approving.agreements import waiting_offers
 from flows.campaign_files import find_campaign
 from flows.catalogue import read_items
 from flows.decide import Solved, solve_together

@@ -19,8 +19,8 @@ from campaigns.silence import blocked_around
 from campaigns.spec import Campaign
 from campaigns.tables import RESPONSES
 from flows.announcements import workspace_moon
+from flows.answers.refusals import refusals_before
 from flows.contacts import History, read_history
-from flows.refusals import refusals_before
 from flows.settings import Settings
 from flows.workspace import TABLES, Workspace, known_before, read_table, table_digest, table_files
 from recsys.lifetime import lifetime_values

@@ -3,17 +3,17 @@
 from datetime import datetime
 from typing import Any
 
+from flows.approving.review import standings
 from flows.champion import load_champion
 from flows.delivering.steering import deliveries
 from flows.intake.accounting import table_status
-from flows.review import standings
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json
 
 
 def workspace_status(workspace: Workspace, settings: Settings, clock: datetime) -> dict[str, Any]:
     """{"tables": see table_status, "model": the champion's manifest or null, "campaigns": whether each is approved, see
-    flows.review.standings, "runs": a row for each published run, "deliveries": how each stands that was begun}."""
+    approving.review.standings, "runs": a row for each published run, "deliveries": how each of them stands}."""
     return {
         "timezone": settings.timezone,
         "tables": table_status(workspace, settings, clock),

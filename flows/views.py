@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from campaigns.words import rupiah
-from flows.approval_views import standing_words
+from flows.approving.views import standing_words
 from flows.console import number, out, show
 
 Result = Mapping[str, Any]

@@ -19,12 +19,13 @@ def approve(
     campaign: str, by: By, workspace: Folder = HERE, withdraw: Withdraw = False, as_json: AsJson = False
 ) -> None:
     """Approve a campaign as it is now: shows what that is and what has changed, and records it. Any change voids it."""
-    from flows import approval_views, views
-    from flows.approvals import approve as record
-    from flows.approvals import withdraw_approval
+    from flows import views
+    from flows.approving import views as approval_views
+    from flows.approving.approvals import approve as record
+    from flows.approving.approvals import withdraw_approval
+    from flows.approving.records import checked_name
+    from flows.approving.review import review
     from flows.campaign_files import campaign_path, find_campaign
-    from flows.records import checked_name
-    from flows.review import review
 
     place, settings = opened(workspace)
     now = datetime.now(UTC)
@@ -60,8 +61,8 @@ def campaign_terms(
     as_json: AsJson = False,
 ) -> None:
     """Write the page that a funder agrees to: its share, cap, items with prices, codes and dates; HTML and CSV."""
+    from flows.approving.terms import write_terms
     from flows.campaign_files import find_campaign
-    from flows.terms import write_terms
 
     place, settings = opened(workspace)
     found, at = find_campaign(place, campaign), instant(as_of, settings.timezone)
@@ -89,8 +90,8 @@ def campaign_agree(
     as_json: AsJson = False,
 ) -> None:
     """Record that a funder agrees to its terms as they are now. Any change of its part voids it."""
-    from flows import approval_views
-    from flows.agreements import agree, agreement_of, withdraw_agreement
+    from flows.approving import views as approval_views
+    from flows.approving.agreements import agree, agreement_of, withdraw_agreement
     from flows.campaign_files import campaign_path, find_campaign
     from flows.catalogue import read_items
 

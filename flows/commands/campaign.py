@@ -18,8 +18,8 @@ campaign_app = typer.Typer(help="Campaign files: make, list, check and plan them
 def campaign_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """The campaigns of the workspace, when they fire next, what they may spend, and who approved them."""
     from flows import views
+    from flows.approving.review import standings
     from flows.campaign_files import list_campaigns
-    from flows.review import standings
 
     place, settings = opened(workspace)
     states = {row["campaign"]: row for row in standings(place, settings)}
@@ -61,10 +61,10 @@ def campaign_check(
 ) -> None:
     """Check campaign files by themselves and against the data: scopes, audience, words, and guarantees."""
     from flows import views
-    from flows.approval_views import show_warnings
+    from flows.approving.review import warnings
+    from flows.approving.views import show_warnings
     from flows.asked import check_limits
     from flows.campaign_files import check_campaigns, find_campaign
-    from flows.review import warnings
 
     place, settings = opened(workspace)
     at = instant(as_of, settings.timezone)

@@ -18,7 +18,7 @@ def demo(
 ) -> None:
     """A Harbolnas, a Lebaran and a cashback campaign on a year of real purchases, judged by what was bought after."""
     from flows import views
-    from flows.demo import run_demo
+    from flows.demo.run import run_demo
 
     aloud = nullcontext() if as_json or console.err.is_terminal else console.steps_as_lines("demo")
     with at_work("demo", as_json), aloud:

@@ -14,7 +14,7 @@ from recsys.tables import InputError
 
 if TYPE_CHECKING:
     from campaigns.channels.export import Format
-    from flows.returned import Kind
+    from flows.answers.returned import Kind
 
 
 def optout_server(
@@ -23,9 +23,9 @@ def optout_server(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8090,
 ) -> None:
     """Serve the pages of unsubscribe links. Only a pressed button acts, at once; Ctrl+C ends it."""
+    from flows.answers.optout_server import optout_app, server_of
     from flows.delivering.ledgers import open_for
     from flows.keys import workspace_keys
-    from flows.optout_server import optout_app, server_of
 
     place, settings = opened(workspace)
     workspace_keys(place, settings)  # made now, or found at fault now
@@ -69,11 +69,11 @@ def opt_in(
 
 def history(customer: str, workspace: Folder = HERE, language: Language = None, as_json: AsJson = False) -> None:
     """What one customer was sent: when, why, on what terms, what became of it, and what they refused."""
+    from flows.answers.refusals import has_ledger
     from flows.delivering.ledgers import open_for
     from flows.history import customer_history
     from flows.history_words import TEXTS
     from flows.keys import workspace_keys
-    from flows.refusals import has_ledger
 
     place, settings = opened(workspace)
     spoken_in = spoken(language, settings)
@@ -157,10 +157,10 @@ def forget(
 ) -> None:
     """Erase a person: no byte of name, address or token stays in the workspace; sums and counts do."""
     from campaigns.ledger import open_ledger
+    from flows.answers.refusals import has_ledger
     from flows.delivering.ledgers import open_for
-    from flows.forget import forget_customer
+    from flows.forgetting.forget import forget_customer
     from flows.keys import workspace_keys
-    from flows.refusals import has_ledger
 
     place, settings = opened(workspace)
     if not yes and not as_json:
@@ -194,10 +194,10 @@ def feedback(
     as_json: AsJson = False,
 ) -> None:
     """Take in what came back: bounces, complaints, opens, clicks, opt-outs. The same file again changes nothing."""
+    from flows.answers.feedback import take_feedback
+    from flows.answers.returned import KINDS
     from flows.delivering.ledgers import open_for
-    from flows.feedback import take_feedback
     from flows.keys import workspace_keys
-    from flows.returned import KINDS
 
     place, settings = opened(workspace)
     if kind not in KINDS:

@@ -20,7 +20,7 @@ from campaigns.limits import Limit
 from campaigns.scope import scope_matrix
 from campaigns.spec import Campaign
 from campaigns.tables import CHANNELS
-from flows.agreements import NOTHING_ASKED, Funding
+from flows.approving.agreements import NOTHING_ASKED, Funding
 from flows.deciding.chances import Past, offer_chances, propensities
 from flows.deciding.limits import Labels, Row, labels, own_rows
 from flows.deciding.worth import BASKET_DAYS, limit_arrays, offer_arrays, past_baskets

@@ -19,7 +19,7 @@ from campaigns.measurement import hindsight
 from campaigns.spec import PLACEMENTS, Campaign, ChannelName
 from campaigns.tables import CHANNELS, COST, DECISIONS
 from campaigns.value import written_value
-from flows.approvals import meaning
+from flows.approving.approvals import meaning
 from flows.champion import Champion
 from flows.deciding.choice import Choice, Outcome, Together
 from flows.deciding.facts import (

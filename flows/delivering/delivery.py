@@ -90,7 +90,7 @@ def _begin(one: Delivery) -> None:
     if one.state is None:
         approval = None
         if one.live:
-            from flows.approvals import require_approval
+            from flows.approving.approvals import require_approval
 
             approval = require_approval(one.workspace, one.settings, one.run.manifest)
             _require_time(one.run, now)

@@ -6,7 +6,7 @@ from campaigns.calendar import occurrence_instant
 from campaigns.ledger import Ledger
 from campaigns.ledger.schema import PLANNED, RUNNING
 from campaigns.ledger.store import milliseconds
-from flows.approvals import require_approval
+from flows.approving.approvals import require_approval
 from flows.contacts import Firing
 from flows.delivering.ledgers import open_for
 from flows.delivering.outgoing import entry

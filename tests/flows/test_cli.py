@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 import flows.decide
-import flows.demo
+import flows.demo.run
 import flows.ingest
 import flows.train
 from flows.cli import app, run
@@ -275,8 +275,8 @@ def no_demo(monkeypatch):
     def started(*_, **__):
         raise AssertionError("the demo was run")
 
-    monkeypatch.setattr(flows.demo, "write_demo_sources", started)
-    monkeypatch.setattr(flows.demo, "demo", started)
+    monkeypatch.setattr(flows.demo.run, "write_demo_sources", started)
+    monkeypatch.setattr(flows.demo.run, "demo", started)
 
 
 def test_a_finished_demo_is_served_from_what_is_there(shop, capsys, tmp_path, no_demo):
@@ -313,11 +313,11 @@ def test_a_folder_that_holds_something_else_is_left_alone(capsys, tmp_path, no_d
 
 def test_a_demo_that_was_broken_off_is_made_anew(monkeypatch, tmp_path):
     root, made = tmp_path / "demo", []
-    monkeypatch.setattr(flows.demo, "write_demo_sources", lambda folder, seed: made.append(folder))
-    monkeypatch.setattr(flows.demo, "demo", lambda folder: 1 / 0)
+    monkeypatch.setattr(flows.demo.run, "write_demo_sources", lambda folder, seed: made.append(folder))
+    monkeypatch.setattr(flows.demo.run, "demo", lambda folder: 1 / 0)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
-            flows.demo.run_demo(root)
+            flows.demo.run.run_demo(root)
         assert not (root / "half").exists()
         (root / "half").write_text("left by the crash")
     assert made == [root, root]

@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 from campaigns.calendar import occurrence_instant
 from campaigns.ledger.schema import FINISHED
 from flows import cli
-from flows.approvals import approve
+from flows.approving.approvals import approve
 from flows.campaign_files import find_campaign
 from flows.delivering.delivery import deliver_campaign
 from flows.delivering.due import due_runs

@@ -11,7 +11,7 @@ from campaigns.ledger import opt_out
 from campaigns.ledger.history import sent_to
 from campaigns.optout import verify
 from flows import cli
-from flows.approvals import approve
+from flows.approving.approvals import approve
 from flows.campaign_files import find_campaign
 from flows.delivering.delivery import deliver_campaign
 from flows.delivering.ledgers import open_for

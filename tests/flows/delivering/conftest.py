@@ -15,7 +15,7 @@ from campaigns.channels.parcel import Answer, Leaving, Parcel
 from campaigns.failpoints import disarm
 from campaigns.ledger import Ledger
 from campaigns.ledger.schema import SENT
-from flows.approvals import approve
+from flows.approving.approvals import approve
 from flows.campaign_files import find_campaign
 from flows.delivering import sending
 from flows.delivering.delivery import deliver_campaign

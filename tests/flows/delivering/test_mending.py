@@ -7,7 +7,7 @@ import pytest
 from campaigns.ledger import pause_offer
 from campaigns.ledger.history import balances
 from campaigns.ledger.schema import FINISHED
-from flows.approvals import approve
+from flows.approving.approvals import approve
 from flows.campaign_files import find_campaign
 
 FALLBACK = "content:\n  id: &words"

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from campaigns.spec import load_campaign
-from flows import demo_data
-from flows.demo_categories import LANGUAGES, NAMES, category_names
-from flows.demo_data import LOCAL_TIME, category_path, complete_journey, restriction, tidy, write_demo_sources
-from flows.demo_people import write_people
+from flows.demo import data as demo_data
+from flows.demo.categories import LANGUAGES, NAMES, category_names
+from flows.demo.data import LOCAL_TIME, category_path, complete_journey, restriction, tidy, write_demo_sources
+from flows.demo.people import write_people
 from flows.settings import load_settings
 from flows.workspace import TABLES, open_workspace
 from recsys.tables import RESTRICTIONS, InputError

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from prefect import flow
 
 from campaigns.terms import co_funders
-from flows.agreements import agree
+from flows.approving.agreements import agree
 from flows.campaign_files import load_campaigns
 from flows.decide import decide
 from flows.delivering.delivery import deliver_campaign
-from flows.demo_data import write_demo_sources
+from flows.demo.data import write_demo_sources
 from flows.ingest import ingest
 from flows.settings import load_settings
 from flows.train import train

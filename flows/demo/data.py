@@ -14,9 +14,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from flows.demo_campaigns import write_campaigns
-from flows.demo_categories import category_names
-from flows.demo_people import write_people
+from flows.demo.campaigns import write_campaigns
+from flows.demo.categories import category_names
+from flows.demo.people import write_people
 from flows.workspace import write_parquet, write_text
 from recsys.tables import ITEMS, InputError, conform
 

@@ -27,8 +27,8 @@ from campaigns.ledger import Ledger, opt_out
 from campaigns.ledger.people import recipients
 from campaigns.ledger.refusals import ALL
 from campaigns.optout import verify
+from flows.answers.optout_page import HEADERS, Page, page, page_language
 from flows.keys import workspace_keys
-from flows.optout_page import HEADERS, Page, page, page_language
 from flows.settings import Settings
 from flows.workspace import TABLES, Workspace, table_files
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from campaigns.calendar import occurrences_between
 from campaigns.spec import Campaign
-from flows.agreements import terms_now
 from flows.announcements import workspace_moon
+from flows.approving.agreements import terms_now
 from flows.catalogue import read_items
 from flows.reporting.terms import terms_csv, terms_page
 from flows.settings import Settings

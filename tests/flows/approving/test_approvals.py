@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from campaigns.approval import PARTS
-from flows.approvals import (
+from flows.approving.approvals import (
     approval_file,
     approval_of,
     approve,
@@ -15,9 +15,9 @@ from flows.approvals import (
     require_approval,
     withdraw_approval,
 )
+from flows.approving.records import add_entry, read_history
+from flows.approving.review import standings
 from flows.campaign_files import find_campaign
-from flows.records import add_entry, read_history
-from flows.review import standings
 from flows.settings import load_settings
 from flows.workspace import open_workspace, write_json
 from recsys.tables import InputError
@@ -161,9 +161,9 @@ def test_each_kind_of_change_voids_the_approval_and_is_shown(place, name, old, n
 @pytest.mark.parametrize("what", ["words", "templates"])
 def test_the_programs_own_words_and_templates_count_as_content(place, monkeypatch, what):
     if what == "words":
-        monkeypatch.setattr("flows.approvals.load_words", lambda language: {"greeting": "Hai!"})
+        monkeypatch.setattr("flows.approving.approvals.load_words", lambda language: {"greeting": "Hai!"})
     else:
-        monkeypatch.setattr("flows.approvals.template_digests", lambda: {"email.mjml": "0"})
+        monkeypatch.setattr("flows.approving.approvals.template_digests", lambda: {"email.mjml": "0"})
     found = place.approval
     assert found.state == "changed"
     assert [part for part in PARTS if found.now.parts[part] != found.last["parts"][part]] == ["content"]

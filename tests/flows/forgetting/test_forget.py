@@ -17,7 +17,7 @@ from campaigns.ledger.people import refusals
 from campaigns.ledger.planning import RUNNING
 from flows import cli
 from flows.champion import load_champion
-from flows.forget import forget_customer
+from flows.forgetting.forget import forget_customer
 from flows.forgetting.register import forgotten_people
 from flows.keys import workspace_keys
 from flows.people import read_people

@@ -23,8 +23,8 @@ from campaigns.ledger import Ledger, address_hash
 from campaigns.ledger.history import sent_to
 from campaigns.ledger.people import Recipient, Refusal, Taken, known_events, recipients, take_in
 from campaigns.tables import FEEDBACK
+from flows.answers.returned import Kind, Refused, find_files, read_file
 from flows.keys import Keys
-from flows.returned import Kind, Refused, find_files, read_file
 from flows.settings import Settings
 from flows.table_rows import add_rows
 from flows.workspace import Workspace, read_table, write_text

@@ -16,10 +16,10 @@ from typing import Any
 from campaigns.approval import Difference, Fingerprint, Values, differences, fingerprint
 from campaigns.spec import Campaign
 from campaigns.words import HOME, languages, load_words
-from flows.agreements import waiting_offers
+from flows.approving.agreements import waiting_offers
+from flows.approving.records import Entry, State, add_entry, read_history
 from flows.campaign_files import find_campaign
 from flows.catalogue import read_items
-from flows.records import Entry, State, add_entry, read_history
 from flows.settings import Settings
 from flows.workspace import Workspace, read_json
 from recsys.tables import InputError

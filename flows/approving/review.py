@@ -12,9 +12,9 @@ from campaigns.spec import Campaign
 from campaigns.tables import CampaignError
 from campaigns.terms import co_funded
 from campaigns.words import offer_words
-from flows.agreements import agreements
 from flows.announcements import workspace_moon
-from flows.approvals import Approval, approval_of
+from flows.approving.agreements import agreements
+from flows.approving.approvals import Approval, approval_of
 from flows.campaign_files import campaign_paths, find_campaign
 from flows.catalogue import read_items
 from flows.people import count_audience

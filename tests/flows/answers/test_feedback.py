@@ -12,10 +12,11 @@ import pytest
 from campaigns.ledger import Firing, address_hash, open_ledger, plan, suppressed
 from campaigns.ledger.people import refusals
 from campaigns.tables import CUSTOMERS
-from flows import cli, feedback
-from flows.feedback import OTHERS_MESSAGE, take_feedback
+from flows import cli
+from flows.answers import feedback
+from flows.answers.feedback import OTHERS_MESSAGE, take_feedback
+from flows.answers.returned import LARGEST, MOST_REFUSED
 from flows.keys import workspace_keys
-from flows.returned import LARGEST, MOST_REFUSED
 from flows.settings import load_settings
 from flows.workspace import Workspace, publish_catalog, read_table, write_parquet
 from recsys.tables import InputError

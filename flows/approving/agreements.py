@@ -17,8 +17,8 @@ from campaigns.fields import SLUG
 from campaigns.offer import RETAILER
 from campaigns.spec import Campaign
 from campaigns.terms import Terms, changes_that_void, co_funded, co_funders, funder_terms
+from flows.approving.records import Entry, State, add_entry, read_history
 from flows.catalogue import items_for, read_items
-from flows.records import Entry, State, add_entry, read_history
 from flows.settings import Settings
 from flows.workspace import Workspace
 from recsys.tables import InputError

@@ -17,10 +17,11 @@ from campaigns.ledger.people import refusals
 from campaigns.ledger.planning import RUNNING
 from campaigns.optout import token
 from campaigns.tables import CUSTOMERS
-from flows import cli, optout_server
+from flows import cli
+from flows.answers import optout_server
+from flows.answers.optout_page import HEADERS, STYLE, page
+from flows.answers.optout_server import MOST_BYTES, chosen, optout_app, server_of
 from flows.keys import drop, rotate, workspace_keys
-from flows.optout_page import HEADERS, STYLE, page
-from flows.optout_server import MOST_BYTES, chosen, optout_app, server_of
 from flows.settings import load_settings
 from flows.workspace import Workspace, publish_catalog, write_parquet
 

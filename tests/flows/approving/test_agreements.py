@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.parquet as pq
 import pytest
 
-from flows.agreements import agree, agreement_of, waiting_offers, withdraw_agreement
-from flows.approvals import approve, meaning, require_approval, run_meaning
+from flows.approving.agreements import agree, agreement_of, waiting_offers, withdraw_agreement
+from flows.approving.approvals import approve, meaning, require_approval, run_meaning
+from flows.approving.review import warnings
+from flows.approving.terms import write_terms
 from flows.campaign_files import find_campaign
 from flows.catalogue import read_items
-from flows.demo import funders_agree
+from flows.demo.run import funders_agree
 from flows.explain import explain_decision
 from flows.forecast import forecast_campaign
-from flows.review import warnings
 from flows.settings import load_settings
-from flows.terms import write_terms
 from recsys.tables import InputError
 
 AT = datetime(2017, 12, 1, tzinfo=UTC)

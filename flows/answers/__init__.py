@@ -1,0 +1,1 @@
+"""What people and mail servers answer: refusals by link, bounces, complaints, and lists of events."""
