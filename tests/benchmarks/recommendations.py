@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
-from flows.demo_data import LOCAL_TIME, PURCHASES_SQL, complete_journey, read_items
+from flows.demo.data import LOCAL_TIME, PURCHASES_SQL, complete_journey, read_items
 from flows.recipes import BASELINES, FITS, Material
 from flows.settings import Train
 from flows.views import show_evaluation

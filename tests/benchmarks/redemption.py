@@ -11,8 +11,8 @@ import sys
 
 import duckdb
 
-from flows.demo_campaigns import read_campaigns
-from flows.demo_data import LOCAL_TIME, PURCHASES_SQL, complete_journey, read_items
+from flows.demo.campaigns import read_campaigns
+from flows.demo.data import LOCAL_TIME, PURCHASES_SQL, complete_journey, read_items
 from flows.redemptions import Facts, make_trials, per_customer, summary
 from recsys.tables import PURCHASES, conform
 

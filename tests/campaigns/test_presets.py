@@ -28,7 +28,7 @@ from campaigns.spec import load_campaign
 from campaigns.tables import CONSENTS, CUSTOMERS, SERVICE_CASES, SILENCES
 from campaigns.value import economics, pair_value, purchase_probability
 from campaigns.words import offer_words
-from flows.demo_data import LOCAL_TIME, RUPIAH_PER_DOLLAR, complete_journey, read_items
+from flows.demo.data import LOCAL_TIME, RUPIAH_PER_DOLLAR, complete_journey, read_items
 from flows.settings import Settings
 from recsys.tables import ITEMS
 
