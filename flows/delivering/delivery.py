@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from campaigns.failpoints import failpoint
-from campaigns.ledger import Ledger, change
+from campaigns.ledger import Ledger, LedgerError, change
 from campaigns.ledger.rehearsals import discard
 from campaigns.ledger.schema import PLANNED, RUNNING
 from campaigns.ledger.store import instant_of, milliseconds
@@ -100,7 +100,12 @@ def _begin(one: Delivery) -> None:
     elif one.live:  # raises if it is there from another run
         put_in(one.ledger, one.workspace, one.settings, one.run, approval=None, live=True, now=now)
     if one.state == PLANNED:
-        change(one.ledger, *one.run.firing, RUNNING, now)
+        try:
+            change(one.ledger, *one.run.firing, RUNNING, now)
+        except LedgerError:  # fired twice: the other one started it just now, and has even finished
+            if one.state == PLANNED:
+                raise
+            return
         failpoint("deliver.started")
         alert_of(one)("started", standing(one.ledger, *one.run.firing))
 
