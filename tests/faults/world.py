@@ -4,6 +4,7 @@ All that stands around them in a delivery is left out, so that a sender lives a 
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -150,9 +151,10 @@ def parcel(world: World, message_id: str) -> Parcel:
 def begin(world: World, ledger: Ledger, now: datetime) -> None:
     """Everything that comes before the first message; each step may have been done already."""
     accounts = [Account("budget", "retailer", world.ceiling), Account("quota", "kopi", 100_000_000)]
-    firing = Firing(world.campaign, "rehearsal", "run", live=False)
+    rehearsal = f"rehearsal-{os.getpid()}"
+    firing = Firing(world.campaign, rehearsal, "run", live=False)
     plan(ledger, firing, accounts[:1], lambda ids: [], now)
-    discard(ledger, world.campaign, "rehearsal")
+    discard(ledger, world.campaign, rehearsal)
     firing = Firing(world.campaign, "20261211t170000z", "run", world.unsure, live=True)  # type: ignore[arg-type]
     for number in world.of_kinds(("no",)):
         opt_out(ledger, world.customer(number), world.channel, "link", now)
