@@ -21,7 +21,7 @@ from campaigns.allocation import (
 from campaigns.allocation.problem import gap_of
 from recsys.tables import InputError
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 seeds = st.integers(0, 2**32 - 1)
 
 
