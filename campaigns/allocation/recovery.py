@@ -26,6 +26,7 @@ ROUNDS, FEW_ROUNDS = 20, 3
 STRENGTHS = 4.0, 64.0, 1024.0  # what is paid for minimums, in typical prices
 LADDER, SHORT_LADDER = (1 - 1e-9, 0.999, 0.99, 0.97, 0.9, 0.75, 0.5, 0.0), (0.99, 0.9, 0.0)
 NEARLY = 1e-9
+SLICES, FEW = 20, 1e-3  # of those who wait, of whom hardly anybody is served
 AT_ONCE = 100_000  # decisions as Python's numbers
 LEAST_STRENGTH, MOST_STRENGTH = 0.01, 1e5
 
@@ -203,7 +204,11 @@ def _filled(counters: Counters, order: Ints, best: Floats, prices: Prices, seed:
     _meet(counters, prices, best, seed)
     for share in LADDER if exchanged else SHORT_LADDER:  # those who nearly were worth it at the prices go first
         nearer = lowered(prices, share)
-        counters.run(kernels.walk, counters.hopeful(order, nearer), nearer)
+        waiting = counters.hopeful(order, nearer)
+        size = max(1, len(order) if exchanged else len(order) // SLICES)
+        for low in range(0, len(waiting), size):
+            if counters.run(kernels.walk, waiting[low : low + size], nearer) < FEW * size:
+                break  # what is left over fits hardly anybody, and those who come later even less
     again = order if exchanged or problem.asked else order[(best[order] > 0) & (counters.made[0][order] < 0)]
     for _ in range(ROUNDS if exchanged else FEW_ROUNDS):
         if not counters.run(kernels.exchange, again, free, np.zeros(0, np.int64)):
@@ -286,12 +291,14 @@ def decisions(problem: Prepared, made: Made) -> Chosen:
     Positions go by what an offer is worth, then by priority, then by offer.
     """
     offers, (channel, chosen) = problem.offers, made
-    size = int(((chosen >= 0) & (channel[:, None] >= 0)).sum())
+    before = np.concatenate([[0], ((chosen >= 0) & (channel[:, None] >= 0)).sum(axis=1).cumsum()])
+    size, first = int(before[-1]), problem.people[0]
     money = offers.margin, offers.benefit * offers.retailer_share, offers.benefit[:, None] * offers.shares
+    amounts = tuple(np.ascontiguousarray(amount, np.float64) for amount in money)
     table, p1, value = np.empty((5, size), np.int64), np.empty(size), np.empty(size)
     costs = np.empty((size, offers.shares.shape[1]), np.int64)
-    amounts = (np.ascontiguousarray(amount, np.float64) for amount in money)
-    kernels.list_made(problem.row, problem.growth, tuple(amounts), problem.rank, made, table, p1, value, costs)
+    known, into = (problem.row, problem.growth, amounts, problem.rank, made), (table, p1, value, costs)
+    problem.each_block(lambda low, high: kernels.list_made(first[low], first[high], before[first[low]], *known, *into))
     customer, on, position, offer, pair = table
     return Chosen(customer, on, position, offer, pair, p1, value, costs)
 

@@ -8,18 +8,17 @@ from campaigns.allocation.kernels.worth import raised
 
 
 @compiled
-def list_made(row, growth, money, rank, made, table, p1, value, costs):
-    """Fills the decisions of all messages: table [customer, channel, position, offer, pair × d], p1, value [d], costs
-    [d × funders].
+def list_made(low, high, d, row, growth, money, rank, made, table, p1, value, costs):
+    """Fills the decisions of customers low … high, from place d on.
 
+    table: customer, channel, position, offer, pair [5 × decisions]; p1, value [decisions]; costs [decisions × funders].
     money: (margin, what a redemption costs the retailer, what it costs each funder [m × funders]). Positions go by what
     an offer is worth, then by rank. p1, value and costs are those of campaigns.value, bit for bit.
     """
     offer, p0 = row[1], row[2]
     margin, own, per_redemption = money
     channel, chosen = made
-    d = 0
-    for i in range(len(channel)):
+    for i in range(low, high):
         c, first = channel[i], d
         if c < 0:
             continue

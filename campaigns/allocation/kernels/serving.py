@@ -23,8 +23,12 @@ def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots
     channel, chosen = made
     channels = len(toll)
     start, stop, fixed = 0, channels, 0
-    if channel[i] < 0 and patience[person[i]] < 1:
-        return 0.0
+    if channel[i] < 0:  # nothing of a customer is looked at in vain: their pairs are far apart in memory
+        able = False
+        for c in range(channels):
+            able |= allowed[i, c] and capacity[c] >= 1
+        if not able or patience[person[i]] < 1:
+            return 0.0
     if channel[i] >= 0:
         start, stop = channel[i], channel[i] + 1
         if offer[chosen[i, 0]] == fallback[start]:
@@ -90,13 +94,14 @@ def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots
 def could_get(low, high, longest, row, terms, upper, rules, counting, left, made, hopeful):
     """Says of the customers low … high whether serve might give them anything: never no where it would.
 
-    One pair that is worth something and that what is left allows stands for all positions of a message.
+    A message could be worth as much as the best of the pairs that what is left allows one by one, groups forgotten.
     """
     indptr, offer, p0, allowed, segment, person, extra = row
     toll, positions, _, _, _, _ = rules
     _, _, capacity, _, patience = left
     channel, chosen = made
     worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
+    most = np.empty(positions.max())  # of a message's places, the least first
     for i in range(low, high):
         s, hopeful[i] = np.uint64(segment[i]), False
         kept = channel[i] >= 0
@@ -107,12 +112,19 @@ def could_get(low, high, longest, row, terms, upper, rules, counting, left, made
             if c != channel[i] if kept else (not allowed[i, c] or capacity[c] < 1):
                 continue
             growth = growth_at(terms, len(toll), c)
-            least = 0.0 if kept else toll_of(i, c, toll, extra) / positions[c]
+            left_over, places = 0.0 if kept else -toll_of(i, c, toll, extra), 1 if kept else positions[c]
+            most[:places] = 0.0
             for t in range(worth_having(s, c, nearby, near, offer, p0, terms, len(toll), worths, spots)):
                 j = np.intp(offer[spots[t]])
-                if worths[t] > least * (1.0 - 1e-9) and not hopeful[i]:
-                    p1 = raised(np.float64(p0[spots[t]]), terms[s, j, growth])
-                    hopeful[i] = left_for(s, j, p1, terms, counting, left)
+                p1 = raised(np.float64(p0[spots[t]]), terms[s, j, growth])
+                if worths[t] > most[0] and left_for(s, j, p1, terms, counting, left):
+                    left_over += worths[t] - most[0]
+                    at = 1
+                    while at < places and most[at] < worths[t]:
+                        most[at - 1] = most[at]
+                        at += 1
+                    most[at - 1] = worths[t]
+            hopeful[i] |= left_over > (0.0 if kept else -1e-9 * toll[c])  # more than rounding
 
 
 @compiled
