@@ -33,8 +33,7 @@ class Evaluation:
 def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
     """One pass over all pairs, at prices ≥ 0 of [quotas, budgets, channels, group limits]."""
     prices = problem.prices(vector)
-    terms, rules, further = problem.terms(prices), problem.rules(prices), problem.further
-    upper = problem.upper(terms)
+    further, (terms, upper, rules) = problem.further, problem.at(prices)
     m, funders, channels = len(prices.quota), len(prices.budget), len(prices.channel)
 
     def block(low: int, high: int) -> tuple[int, tuple[Ints, ...]]:

@@ -139,6 +139,11 @@ class Prepared:
         upper[0][self.closed] = np.inf  # no price is high enough where hardly anything is redeemed
         return upper
 
+    def at(self, prices: Prices) -> tuple[Floats, tuple[Any, ...], tuple[Any, ...]]:
+        """(terms, upper, rules) at these prices: what the kernels need besides the pairs."""
+        terms = self.terms(prices)
+        return terms, self.upper(terms), self.rules(prices)
+
     def blocks(self) -> list[tuple[int, int]]:
         """Ranges of people with about equally many pairs, a few for each thread: one that is held up holds up less."""
         parts = max(1, min(SHARES * self.threads if self.threads > 1 else 1, self.candidates.pairs // BLOCK))

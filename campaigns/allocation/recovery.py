@@ -76,31 +76,18 @@ class Counters:
         """Those of an order whom walk might give something at the prices. It goes by rows and on all threads, where a
         walk goes from one place to another on one, so it is worth its while where most get nothing."""
         problem, found = self.problem, np.empty(self.problem.candidates.customers, np.bool_)
-        terms, rules = problem.terms(prices), problem.rules(prices)
-        upper, (first, _) = problem.upper(terms), problem.people
+        first, known = problem.people[0], (problem.longest, problem.row, *problem.at(prices), problem.counting)
 
         def look(low: int, high: int) -> None:
-            ends, own = (first[low], first[high]), (problem.longest, problem.row, terms, upper, rules)
-            kernels.could_get(*ends, *own, problem.counting, self.left, self.made, found)
+            kernels.could_get(first[low], first[high], *known, self.left, self.made, found)
 
         problem.each_block(look)
         return order[found[order]]
 
     def run(self, kernel: Callable[..., int], order: Ints, prices: Prices, *more: Ints) -> int:
         problem = self.problem
-        terms, rules = problem.terms(prices), problem.rules(prices)
-        return kernel(
-            order,
-            problem.longest,
-            problem.row,
-            terms,
-            problem.upper(terms),
-            rules,
-            problem.counting,
-            self.left,
-            self.made,
-            *more,
-        )
+        known = problem.longest, problem.row, *problem.at(prices), problem.counting
+        return kernel(order, *known, self.left, self.made, *more)
 
 
 def nothing_made(problem: Prepared) -> Made:
@@ -151,7 +138,7 @@ def _tries(problem: Prepared, prices: Prices, seed: int, blend: Blend = ()) -> I
     if small:
         orders += [in_order(-best, keys, seed), *(in_order(0 * best, keys, seed + k) for k in range(SHUFFLES))]
     for order in orders:
-        yield _served(problem, order, best, prices, seed, exchanged=small)
+        yield _served(problem, order, best, prices, seed)
     if problem.asked:
         for strength in STRENGTHS:
             yield _obliged(problem, prices, seed, strength)
@@ -181,10 +168,10 @@ def _refused(programme: Programme) -> MinimumsError:
     )
 
 
-def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: int, *, exchanged: bool) -> Counters:
+def _served(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: int) -> Counters:
     counters = Counters(problem)
     counters.run(kernels.walk, order[best[order] > 0], prices)
-    return _filled(counters, order, best, prices, seed, exchanged=exchanged)
+    return _filled(counters, order, best, prices, seed)
 
 
 def _blended(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed: int, blend: Blend) -> Counters:
@@ -195,22 +182,23 @@ def _blended(problem: Prepared, order: Ints, best: Floats, prices: Prices, seed:
     group = np.minimum(np.searchsorted(ends / ends[-1], drawn, side="right"), len(blend) - 1)
     for t, (vector, _) in enumerate(blend):
         counters.run(kernels.walk, order[group[order] == t], problem.prices(vector))
-    return _filled(counters, order, best, prices, seed, exchanged=problem.candidates.pairs <= SMALL)
+    return _filled(counters, order, best, prices, seed)
 
 
-def _filled(counters: Counters, order: Ints, best: Floats, prices: Prices, seed: int, *, exchanged: bool) -> Counters:
+def _filled(counters: Counters, order: Ints, best: Floats, prices: Prices, seed: int) -> Counters:
     """Minimums first, then what is left goes to those who nearly were worth it, then messages are exchanged."""
     problem, free = counters.problem, no_prices(counters.problem)
+    small = problem.candidates.pairs <= SMALL
     _meet(counters, prices, best, seed)
-    for share in LADDER if exchanged else SHORT_LADDER:  # those who nearly were worth it at the prices go first
+    for share in LADDER if small else SHORT_LADDER:  # those who nearly were worth it at the prices go first
         nearer = lowered(prices, share)
         waiting = counters.hopeful(order, nearer)
-        size = max(1, len(order) if exchanged else len(order) // SLICES)
+        size = max(1, len(order) if small else len(order) // SLICES)
         for low in range(0, len(waiting), size):
             if counters.run(kernels.walk, waiting[low : low + size], nearer) < FEW * size:
                 break  # what is left over fits hardly anybody, and those who come later even less
-    again = order if exchanged or problem.asked else order[(best[order] > 0) & (counters.made[0][order] < 0)]
-    for _ in range(ROUNDS if exchanged else FEW_ROUNDS):
+    again = order if small or problem.asked else order[(best[order] > 0) & (counters.made[0][order] < 0)]
+    for _ in range(ROUNDS if small else FEW_ROUNDS):
         if not counters.run(kernels.exchange, again, free, np.zeros(0, np.int64)):
             break
     return counters
@@ -221,7 +209,7 @@ def _obliged(problem: Prepared, prices: Prices, seed: int, strength: float) -> C
     boosted = _stronger(problem, prices, strength)
     best = alone_best(problem, boosted)[0]
     order = in_order(-best, problem.candidates.keys, seed)
-    return _served(problem, order, best, boosted, seed, exchanged=problem.candidates.pairs <= SMALL)
+    return _served(problem, order, best, boosted, seed)
 
 
 def _meet(counters: Counters, prices: Prices, best: Floats, seed: int) -> None:
@@ -264,24 +252,8 @@ def alone_best(problem: Prepared, prices: Prices) -> tuple[Floats, Floats, Made]
     """Per customer, as if alone: what the best message at the prices is worth, its regret, and the message."""
     best, regret = np.empty(problem.candidates.customers), np.empty(problem.candidates.customers)
     made = nothing_made(problem)
-    terms, rules = problem.terms(prices), problem.rules(prices)
-    upper = problem.upper(terms)
-    problem.each_block(
-        lambda low, high: kernels.choose_block(
-            low,
-            high,
-            problem.widest,
-            problem.longest,
-            problem.people,
-            problem.row,
-            terms,
-            upper,
-            rules,
-            best,
-            regret,
-            *made,
-        )
-    )
+    shape, known = (problem.widest, problem.longest, problem.people, problem.row), problem.at(prices)
+    problem.each_block(lambda low, high: kernels.choose_block(low, high, *shape, *known, best, regret, *made))
     return best, regret, made
 
 

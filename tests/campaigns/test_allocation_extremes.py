@@ -21,7 +21,10 @@ from campaigns.allocation import (
 from campaigns.allocation.problem import gap_of
 from recsys.tables import InputError
 
-pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("error"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # what other tests left to collect
+]
 seeds = st.integers(0, 2**32 - 1)
 
 
