@@ -42,8 +42,6 @@ def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
         earned = kernels.dual_block(
             low,
             high,
-            problem.widest,
-            problem.longest,
             problem.people,
             problem.row,
             terms,
@@ -52,6 +50,7 @@ def evaluate(problem: Prepared, vector: Floats) -> Evaluation:
             problem.redemption_unit,
             problem.value_unit,
             (problem.funder, uses),
+            problem.scratch(),
         )
         return int(earned), uses
 

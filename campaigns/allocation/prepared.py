@@ -144,6 +144,22 @@ class Prepared:
         terms = self.terms(prices)
         return terms, self.upper(terms), self.rules(prices)
 
+    def scratch(self) -> tuple[Any, ...]:
+        """Room for a thread's work: on the pairs of a customer, on their messages by channel, on those of a person."""
+        channels, wide = len(self.limits.positions), max(kernels.FEW, int(self.limits.positions.max(initial=1)))
+        pairs, rows = self.longest + 1, self.widest
+        return (
+            (np.empty(pairs), np.empty(pairs, np.int64), np.empty(pairs, np.int64)),
+            (np.empty((channels, wide), np.int64), np.empty((channels, wide))),
+            (
+                np.empty(rows),
+                np.empty(rows, np.int64),
+                np.empty(rows, np.int64),
+                np.empty((rows, wide), np.int64),
+                np.empty((rows, wide)),
+            ),
+        )
+
     def blocks(self) -> list[tuple[int, int]]:
         """Ranges of people with about equally many pairs, a few for each thread: one that is held up holds up less."""
         parts = max(1, min(SHARES * self.threads if self.threads > 1 else 1, self.candidates.pairs // BLOCK))
@@ -193,7 +209,9 @@ def prepare(
     redemption_unit = 2.0 ** min(40, 60 - math.ceil(math.log2(n + 1)))
     count, chances = np.zeros(m, dtype=np.int64), np.zeros(m, dtype=np.int64)
     pairs = (_as_compiled(candidates.offer, candidates.offer.dtype), _as_compiled(candidates.p0, np.float32))
-    wrong = kernels.survey(_as_compiled(candidates.indptr, np.int64), *pairs, m, redemption_unit, count, chances)
+    wrong = kernels.survey(
+        _as_compiled(candidates.indptr, np.int64), *pairs, redemption_unit, count, chances, np.full(m, -1)
+    )
     if wrong >= 0:
         raise InputError(
             f"candidates: pair {wrong} (offer {candidates.offer[wrong]}, p0 {candidates.p0[wrong]}): expected an offer "

@@ -76,18 +76,18 @@ class Counters:
         """Those of an order whom walk might give something at the prices. It goes by rows and on all threads, where a
         walk goes from one place to another on one, so it is worth its while where most get nothing."""
         problem, found = self.problem, np.empty(self.problem.candidates.customers, np.bool_)
-        first, known = problem.people[0], (problem.longest, problem.row, *problem.at(prices), problem.counting)
+        first, known = problem.people[0], (problem.row, *problem.at(prices), problem.counting)
 
         def look(low: int, high: int) -> None:
-            kernels.could_get(first[low], first[high], *known, self.left, self.made, found)
+            kernels.could_get(first[low], first[high], *known, self.left, self.made, found, problem.scratch())
 
         problem.each_block(look)
         return order[found[order]]
 
     def run(self, kernel: Callable[..., int], order: Ints, prices: Prices, *more: Ints) -> int:
         problem = self.problem
-        known = problem.longest, problem.row, *problem.at(prices), problem.counting
-        return kernel(order, *known, self.left, self.made, *more)
+        known = problem.row, *problem.at(prices), problem.counting
+        return kernel(order, *known, self.left, self.made, problem.scratch(), *more)
 
 
 def nothing_made(problem: Prepared) -> Made:
@@ -252,8 +252,8 @@ def alone_best(problem: Prepared, prices: Prices) -> tuple[Floats, Floats, Made]
     """Per customer, as if alone: what the best message at the prices is worth, its regret, and the message."""
     best, regret = np.empty(problem.candidates.customers), np.empty(problem.candidates.customers)
     made = nothing_made(problem)
-    shape, known = (problem.widest, problem.longest, problem.people, problem.row), problem.at(prices)
-    problem.each_block(lambda low, high: kernels.choose_block(low, high, *shape, *known, best, regret, *made))
+    known = problem.people, problem.row, *problem.at(prices), best, regret, *made
+    problem.each_block(lambda low, high: kernels.choose_block(low, high, *known, problem.scratch()))
     return best, regret, made
 
 

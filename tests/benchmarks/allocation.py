@@ -81,8 +81,8 @@ def by_plain_loop(problem: Any, vector: Any) -> None:
     everything = np.zeros(gain.shape[:2], np.float32), gain, fee
     n, most = problem.candidates.customers, int(problem.limits.positions.max())
     filled = np.empty(n), np.empty(n), np.empty(n, np.int8), np.empty((n, most), np.int64)
-    shape = problem.widest, problem.longest, problem.people, problem.row
-    problem.each_block(lambda low, high: choose_block(low, high, *shape, terms, everything, rules, *filled))
+    known = problem.people, problem.row, terms, everything, rules, *filled
+    problem.each_block(lambda low, high: choose_block(low, high, *known, problem.scratch()))
 
 
 def in_numpy(problem: Any, vector: Any) -> None:

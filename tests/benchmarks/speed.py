@@ -26,4 +26,5 @@ if __name__ == "__main__":
         count_processor_time()
     parts = [word for word in sys.argv[1:] if word in PARTS] or list(PARTS)
     scale = next((float(word) for word in sys.argv[1:] if word not in PARTS), 1.0)
-    print(table([line for part in parts for line in PARTS[part](scale)]))
+    for part in parts:
+        print(table(PARTS[part](scale)), end="\n\n", flush=True)

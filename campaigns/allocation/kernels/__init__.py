@@ -12,9 +12,10 @@ channel, and no pair that is worth something is worth more than p0·gain − fee
 `row` is (indptr, offer, p0, allowed, segment, person, extra: what a message to each customer costs beyond the toll,
 without rows where nothing), `rules` (toll, positions, rank, group, grouped, fallback by channel), `counting`
 (quota_kind, funder, unit, further limits by segment and offer), `left` (quota, budget, capacity, further, patience:
-messages of each person), `made` (channel, chosen): see Prepared.
+messages of each person), `made` (channel, chosen), `scratch` (room to work, as nothing here makes arrays): see Prepared.
 """
 
+from campaigns.allocation.kernels.choosing import FEW
 from campaigns.allocation.kernels.counting import take_all
 from campaigns.allocation.kernels.listing import list_made
 from campaigns.allocation.kernels.passes import choose_block, dual_block, survey
@@ -22,6 +23,7 @@ from campaigns.allocation.kernels.serving import could_get, exchange, walk
 from campaigns.allocation.kernels.worth import HEAD, most_worth, terms_at
 
 __all__ = [
+    "FEW",
     "HEAD",
     "choose_block",
     "could_get",

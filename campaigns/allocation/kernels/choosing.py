@@ -7,17 +7,18 @@ from campaigns.allocation.kernels.compiling import compiled, inlined
 from campaigns.allocation.kernels.worth import HEAD, further_funders, growth_at, raised, toll_of, worth_of
 
 FEW = 3  # positions of a message, for the fast way
-NEARLY = 0.96  # how near a pair's worth is to its upper bound, nearly always
+PLACES = np.int32(255)  # of a bound's last bits, which number the customer's pairs
+UNSURE = -2
 
 
 @inlined
 def within_reach(s, low, high, offer, p0, reach, near):
     """The pairs low … high whose p0 is high enough to be worth anything: most are not. Returns how many are."""
-    count = 0
-    for e in range(low, high):  # no branches: every pair comes by here
+    count, one = np.uint64(0), np.uint64(1)
+    for e in range(np.uint64(low), np.uint64(high)):  # no branches: every pair comes by here
         near[count] = e
-        count += p0[e] >= reach[s, np.uint64(offer[e])]
-    return count
+        count += one if p0[e] >= reach[s, np.uint64(offer[e])] else np.uint64(0)
+    return np.int64(count)
 
 
 @inlined
@@ -66,7 +67,7 @@ def strike(count, t, worths, spots):
     return count - 1
 
 
-@compiled
+@inlined
 def strike_group(count, j, offer, worths, spots, group):
     """Takes all of offer j's group out of those left. Returns how many are left."""
     kept = 0
@@ -76,7 +77,7 @@ def strike_group(count, j, offer, worths, spots, group):
     return kept
 
 
-@compiled
+@inlined
 def find(count, wanted, offer, spots):
     """Where among those left the offer is; −1 if it is not."""
     for t in range(count):
@@ -135,77 +136,80 @@ def best_message(i, row, terms, upper, rules, near, worths, spots, drawn):
     return best_channel, best_count, best_total, regret
 
 
-@compiled
-def best_of_many(i, row, terms, upper, rules, near, worths, bounds, few, drawn):
+@inlined
+def highest(s, c, count, near, offer, p0, gain, fee):
+    """Of the first `count` pairs of near the four that can be worth most on channel c, falling: their keys.
+
+    A key is the upper bound with the pair's place in near for its last bits; 0 where there are fewer above 0.
+    """
+    nothing = np.float32(0.0)
+    first, second, third, fourth = nothing, nothing, nothing, nothing
+    for t in range(count):
+        e = near[t]
+        j = np.uint64(offer[e])
+        bound = np.float32(p0[e] * gain[s, j, c] - fee[s, j])
+        key = np.int32((bound.view(np.int32) & ~PLACES) | t).view(np.float32)
+        lower = key if key < third else third  # a builtin min or max would also look for NaN
+        fourth = lower if lower > fourth else fourth
+        lower = key if key < second else second
+        third = lower if lower > third else third
+        lower = key if key < first else first
+        second = lower if lower > second else second
+        first = key if key > first else first
+    return first, second, third, fourth
+
+
+@inlined
+def at_most(key):
+    """The upper bound of a key, or a little more."""
+    return np.int32(np.float32(key).view(np.int32) | PLACES).view(np.float32) if key > 0.0 else np.float32(0.0)
+
+
+@inlined
+def best_of_many(i, row, terms, upper, rules, near, drawn, chances):
     """As best_message, but at most FEW positions, no groups, no fallback, no regret: (channel, count, worth).
 
-    Upper bounds come first: most messages are seen not to be worth sending, and most pairs not to be among the best,
-    before it is worked out what they are worth.
+    Upper bounds come first: most messages are seen not to be worth sending, and all but a few pairs not to be among
+    the best, before it is worked out what they are worth. drawn and chances [channels × FEW] are filled with the pairs
+    and their p1. UNSURE for the channel: the bounds are too near to each other to tell.
     """
     indptr, offer, p0, allowed, segment, _, extra = row
-    s = np.uint64(segment[i])
-    toll, positions, rank, _, _, _ = rules
+    toll, positions, _, _, _, _ = rules
     reach, gain, fee = upper
-    channels = len(toll)
+    s, channels = np.uint64(segment[i]), len(toll)
     many_funders = terms.shape[2] - channels > HEAD + 4
     best_total, best_channel, best_count = 0.0, -1, 0
     nearby = within_reach(s, indptr[i], indptr[i + 1], offer, p0, reach, near)
     for c in range(channels):
         if not allowed[i, c]:
             continue
-        nothing = np.float32(0.0)
-        first, second, third = nothing, nothing, nothing
-        for t in range(nearby):
-            e = np.uint64(near[t])
-            j = np.uint64(offer[e])
-            bound = p0[e] * gain[s, j, c] - fee[s, j]
-            bounds[t] = bound
-            lower = bound if bound < second else second  # a builtin min or max would also look for NaN
-            third = lower if lower > third else third
-            lower = bound if bound < first else first
-            second = lower if lower > second else second
-            first = bound if bound > first else first
-        full = positions[c]
-        last = first if full == 1 else second if full == 2 else third
-        most = np.float64(first) + np.float64(second) * (full > 1) + np.float64(third) * (full > 2)
-        cost = toll_of(i, c, toll, extra)
+        keys, full = highest(s, c, nearby, near, offer, p0, gain, fee), positions[c]
+        most, cost = np.float64(at_most(keys[0])), toll_of(i, c, toll, extra)
+        for t in range(1, full):
+            most += np.float64(at_most(keys[t]))
         if most - cost <= best_total:
             continue
-        growth, count, least = growth_at(terms, channels, c), 0, np.float32(NEARLY * last)
-        while True:
-            count, some = 0, 0
-            for t in range(nearby):  # no branches here either
-                few[some] = near[t]
-                some += bounds[t] >= least
-            for t in range(some):
-                e = np.uint64(few[t])
-                j, chance = np.uint64(offer[e]), np.float64(p0[e])
-                p1 = raised(chance, terms[s, j, growth])
-                worth = worth_of(s, j, chance, p1, terms)
-                if many_funders:
-                    worth -= further_funders(s, j, p1, terms, channels)
-                at = count
-                while at > 0 and (
-                    worths[at - 1] < worth or (worths[at - 1] == worth and rank[j] < rank[offer[drawn[c, at - 1]]])
-                ):
-                    if at < full:
-                        worths[at], drawn[c, at] = worths[at - 1], drawn[c, at - 1]
-                    at -= 1
-                if worth > 0.0 and at < full:
-                    worths[at], drawn[c, at] = worth, e
-                    count = min(count + 1, full)
-            if least <= 0.0 or (count == full and worths[full - 1] >= least):
-                break
-            least = np.float32(0.0)  # the upper bounds were too far above: all of them, then
-        together = 0.0
-        for t in range(count):
-            together += worths[t]
-        if count > 0 and together - cost > best_total:
+        growth, count, together, least = growth_at(terms, channels, c), 0, 0.0, np.inf
+        for t in range(full):  # no branches: where there is no such pair, the first is looked at in vain
+            e = near[np.float32(keys[t]).view(np.int32) & PLACES]
+            j, chance = np.uint64(offer[e]), np.float64(p0[e])
+            p1 = raised(chance, terms[s, j, growth])
+            worth = worth_of(s, j, chance, p1, terms)
+            if many_funders:
+                worth -= further_funders(s, j, p1, terms, channels)
+            there = keys[t] > 0.0
+            least = min(least, worth if there else np.inf)
+            together += worth if there else 0.0
+            drawn[c, t], chances[c, t] = e, p1
+            count += there
+        if least <= np.float64(at_most(keys[full])):
+            return UNSURE, 0, 0.0
+        if together - cost > best_total:
             best_total, best_channel, best_count = together - cost, c, count
     return best_channel, best_count, best_total
 
 
-@compiled
+@inlined
 def pick(rows, most, totals):
     """Of a person's rows (their best messages' worths in totals) the `most` best; the others' totals become 0."""
     sent = 0

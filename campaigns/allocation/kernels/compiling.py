@@ -13,11 +13,15 @@ from numba import njit
 SOURCES = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
 
 
+# Machine code here makes no arrays, so it need not count who holds one: threads would wait for each other to count.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+
+
 def compiled(function: Any) -> Any:
     function.__qualname__ += f"-{SOURCES}"
-    return njit(function, nogil=True, cache=True, error_model="numpy")
+    return njit(function, cache=True, **OPTIONS)
 
 
 def inlined(function: Any) -> Any:
     """For what is called for each pair: passing an array to a function costs more than what the function does."""
-    return njit(function, nogil=True, inline="always", error_model="numpy")
+    return njit(function, inline="always", **OPTIONS)

@@ -3,17 +3,17 @@
 
 import numpy as np
 
-from campaigns.allocation.kernels.compiling import compiled
+from campaigns.allocation.kernels.compiling import compiled, inlined
 from campaigns.allocation.kernels.worth import HEAD, growth_at, raised
 
 
-@compiled
+@inlined
 def needed(p1, weight, sent, unit):
     """What one decision uses of a limit, in whole numbers, rounded up."""
     return np.int64(np.ceil(weight * unit if sent else p1 * weight * unit))
 
 
-@compiled
+@inlined
 def left_for(s, j, p1, terms, counting, left):
     """Whether what is left of all limits allows one more of offer j."""
     quota_kind, funder, unit, (start, limit, weight, sent, sign) = counting
@@ -31,7 +31,7 @@ def left_for(s, j, p1, terms, counting, left):
     return True
 
 
-@compiled
+@inlined
 def strike_unfit(s, count, growth, offer, p0, terms, counting, left, worths, spots):
     """Takes out of those left all that the remaining limits do not allow. Returns how many are left."""
     kept = 0
@@ -43,7 +43,7 @@ def strike_unfit(s, count, growth, offer, p0, terms, counting, left, worths, spo
     return kept
 
 
-@compiled
+@inlined
 def take(s, j, p1, sign, terms, counting, left):
     """Take one of offer j from what remains, or give it back (sign −1). What a minimum still lacks grows less."""
     quota_kind, funder, unit, (start, limit, weight, sent, at_most) = counting
@@ -73,7 +73,7 @@ def lacking(s, pairs, offer, counting, further):
     return short
 
 
-@compiled
+@inlined
 def take_message(i, sign, row, terms, counting, left, made):
     """Take all that customer i's message uses from what remains, or give it back (sign −1)."""
     _, _, capacity, _, patience = left

@@ -91,7 +91,7 @@ def serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots
 
 
 @compiled
-def could_get(low, high, longest, row, terms, upper, rules, counting, left, made, hopeful):
+def could_get(low, high, row, terms, upper, rules, counting, left, made, hopeful, scratch):
     """Says of the customers low … high whether serve might give them anything: never no where it would.
 
     A message could be worth as much as the best of the pairs that what is left allows one by one, groups forgotten.
@@ -100,8 +100,8 @@ def could_get(low, high, longest, row, terms, upper, rules, counting, left, made
     toll, positions, _, _, _, _ = rules
     _, _, capacity, _, patience = left
     channel, chosen = made
-    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
-    most = np.empty(positions.max())  # of a message's places, the least first
+    (worths, spots, near), (_, most), _ = scratch
+    most = most[0]  # of a message's places, the least first
     for i in range(low, high):
         s, hopeful[i] = np.uint64(segment[i]), False
         kept = channel[i] >= 0
@@ -113,7 +113,8 @@ def could_get(low, high, longest, row, terms, upper, rules, counting, left, made
                 continue
             growth = growth_at(terms, len(toll), c)
             left_over, places = 0.0 if kept else -toll_of(i, c, toll, extra), 1 if kept else positions[c]
-            most[:places] = 0.0
+            for t in range(places):
+                most[t] = 0.0
             for t in range(worth_having(s, c, nearby, near, offer, p0, terms, len(toll), worths, spots)):
                 j = np.intp(offer[spots[t]])
                 p1 = raised(np.float64(p0[spots[t]]), terms[s, j, growth])
@@ -128,11 +129,9 @@ def could_get(low, high, longest, row, terms, upper, rules, counting, left, made
 
 
 @compiled
-def walk(order, longest, row, terms, upper, rules, counting, left, made):
+def walk(order, row, terms, upper, rules, counting, left, made, scratch):
     """Serve the customers of `order` one after the other. Returns how many got something."""
-    positions = rules[1]
-    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
-    drawn = np.empty((len(positions), positions.max()), np.int64)
+    (worths, spots, near), (drawn, _), _ = scratch
     served = 0
     for i in order:
         served += serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn) > 0.0
@@ -175,18 +174,16 @@ def least_of_person(i, row, terms, rules, made):
 
 
 @compiled
-def exchange(order, longest, row, terms, upper, rules, counting, left, made, wanted):
+def exchange(order, row, terms, upper, rules, counting, left, made, scratch, wanted):
     """Take each customer's message back and serve them again with what is left; keep the better of the two.
 
     A row whose person gets no more messages tries for the place of the one that is worth least. Returns how many
     messages became better. Nothing ever becomes worse, at the prices of terms, and no minimum ever lacks more than
     before. It ends as soon as the minimums `wanted` are met, if there are any.
     """
-    positions = rules[1]
     channel, chosen = made
-    worths, spots, near = np.empty(longest + 1), np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
-    drawn = np.empty((len(positions), positions.max()), np.int64)
-    before = np.empty(chosen.shape[1], np.int64)
+    (worths, spots, near), (drawn, _), (_, _, _, kept, _) = scratch
+    before = kept[0, : chosen.shape[1]]
     better = 0
     for i in order:
         at = i
@@ -195,12 +192,14 @@ def exchange(order, longest, row, terms, upper, rules, counting, left, made, wan
             if at < 0:
                 continue
         c, old = channel[at], message_worth(at, row, terms, rules, made)
-        before[:] = chosen[at]
+        for t in range(len(before)):
+            before[t] = chosen[at, t]
         s = np.uint64(row[4][at])
         short = lacking(s, before, row[1], counting, left[3])
         take_message(at, -1, row, terms, counting, left, made)
         channel[at] = -1
-        chosen[at] = -1
+        for t in range(len(before)):
+            chosen[at, t] = -1
         new = serve(i, row, terms, upper, rules, counting, left, made, near, worths, spots, drawn)
         more = new > old + 1e-9 * abs(old)  # more than rounding
         if more and lacking(s, before, row[1], counting, left[3]) <= short:
@@ -213,8 +212,10 @@ def exchange(order, longest, row, terms, upper, rules, counting, left, made, wan
             continue
         take_message(i, -1, row, terms, counting, left, made)
         channel[i] = -1
-        chosen[i] = -1
+        for t in range(len(before)):
+            chosen[i, t] = -1
         channel[at] = c
-        chosen[at] = before
+        for t in range(len(before)):
+            chosen[at, t] = before[t]
         take_message(at, 1, row, terms, counting, left, made)
     return better
