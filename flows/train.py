@@ -132,7 +132,7 @@ def _try(
     if len(matrix.items) < LEAST_ITEMS:
         raise InputError(
             f"purchases: {len(matrix.items)} items were bought by at least {settings.train.min_item_buyers} customers "
-            f"before {cut.isoformat()}, too few to train on (at least {LEAST_ITEMS}); lower train.min_item_buyers"
+            f"before {cut.isoformat()}, too few to train on (at least {LEAST_ITEMS}); {_more_items(settings.train)}"
         )
     held_out = hold_out(matrix, purchases, cut, as_of, seed=settings.train.seed)
     if len(held_out.rows) < LEAST_CUSTOMERS:
@@ -153,6 +153,11 @@ def _try(
     seed, metric = settings.train.seed, settings.train.metric
     evaluation = evaluate(scorers, held_out, seed=seed, metric=metric, contenders=list(FITS), baselines=BASELINES)
     return Trial(material, models, evaluation, serving, note)
+
+
+def _more_items(train: Train) -> str:
+    shorter = "shorten train.window_days, so that more is known before it"
+    return shorter if train.min_item_buyers == 1 else f"lower train.min_item_buyers, or {shorter}"
 
 
 def _matrix(purchases: pa.Table, as_of: datetime, train: Train) -> InteractionMatrix:
@@ -194,15 +199,24 @@ def _require_purchases(purchases: pa.Table, cut: datetime, as_of: datetime, trai
         raise InputError(f"purchases: none before {as_of.isoformat()}; ingest some, or choose a later as-of instant")
     first, last = pc.min_max(purchases["occurred_at"]).as_py().values()
     if not first < cut <= last:
+        after, half = _just_after(last), (last - first).days // 2
+        if half <= train.window_days:
+            remedy = f"shorten train.window_days, to {half} at most" if half else "more days of them are needed"
+        else:
+            remedy = f"choose another as-of instant, such as --as-of {after.isoformat()}, just after the last of them"
         raise InputError(
             f"purchases: they run from {first.isoformat()} to {last.isoformat()}, which does not reach both sides of "
-            f"{cut.isoformat()}, {train.window_days} days before {as_of.isoformat()}; choose another as-of instant"
+            f"{cut.isoformat()}, {train.window_days} days before {as_of.isoformat()}; {remedy}"
         )
 
 
 def _after_newest(workspace: Workspace) -> datetime:
     newest = pc.max(read_table(workspace, "purchases", columns=["occurred_at"])["occurred_at"]).as_py()
-    return newest + timedelta(seconds=1) if newest else datetime.fromtimestamp(0, UTC)
+    return _just_after(newest) if newest else datetime.fromtimestamp(0, UTC)
+
+
+def _just_after(newest: datetime) -> datetime:
+    return _whole_seconds(newest) + timedelta(seconds=1)
 
 
 def _whole_seconds(as_of: datetime) -> datetime:

@@ -1,6 +1,7 @@
 """Training publishes the best model, or refuses by the name of a check and leaves what serves."""
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -215,7 +216,7 @@ def test_a_part_of_another_model_is_noticed(workspace):
     [
         (datetime(2016, 1, 1, tzinfo=UTC), "purchases: none before 2016-01-01"),
         (datetime(2017, 1, 10, tzinfo=UTC), "does not reach both sides of 2016-12-13"),
-        (datetime(2018, 6, 1, tzinfo=UTC), "does not reach both sides of 2018-05-04"),
+        (datetime(2018, 6, 1, tzinfo=UTC), "does not reach both sides of 2018-05-04.* such as --as-of 2017-12-"),
         (datetime(2017, 10, 1), "expected a time zone"),  # noqa: DTZ001
     ],
 )
@@ -235,6 +236,24 @@ def test_an_instant_that_purchases_do_not_reach_is_wrong_input(workspace, as_of,
 def test_settings_that_leave_nothing_to_train_on_are_wrong_input(workspace, changes, message):
     with pytest.raises(InputError, match=message):
         train_models(workspace, with_train(**changes), AS_OF)
+
+
+def test_of_data_from_years_ago_the_message_names_an_instant_that_works(workspace):
+    with pytest.raises(InputError, match="--as-of") as error:
+        train_models(workspace, SETTINGS, datetime(2026, 1, 1, tzinfo=UTC))
+    named = datetime.fromisoformat(re.search(r"--as-of (\S+),", str(error.value))[1])
+    assert train_models(workspace, SETTINGS, named)["id"]
+
+
+def test_a_history_shorter_than_two_windows_is_told_to_shorten_the_window(workspace):
+    with pytest.raises(InputError, match=r"shorten train.window_days, to \d+ at most"):
+        train_models(workspace, with_train(window_days=300), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_where_any_buyer_is_enough_the_remedy_is_a_shorter_window(tmp_path):
+    few = taste_groups(7, customers=40, items=6, days=364, orders=40).purchases
+    with pytest.raises(InputError, match=r"too few to train on .*; shorten train.window_days"):
+        train_models(with_purchases(tmp_path, few), with_train(min_item_buyers=1), AS_OF)
 
 
 def test_too_few_customers_are_wrong_input(tmp_path):
