@@ -3,7 +3,10 @@
 import json
 import re
 import shutil
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import deque
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -12,18 +15,31 @@ import duckdb
 import pyarrow as pa
 
 from flows.intake.mapping import MONEY_COLUMNS
+from flows.intake.sources import COMPRESSED
 from flows.workspace import TABLES, Workspace, write_text
-from recsys.tables import ITEMS, InputError, Table
+from recsys.tables import ITEMS, PURCHASES, InputError, Table
 
 # What shops call their columns, in letters and digits only; the first that a file has is taken.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "line_id": ("lineid", "orderlineid", "transactionlineid", "orderitemid"),
-    "order_id": ("orderid", "invoice", "invoiceno", "basketid", "nopesanan", "nota", "idpesanan", "receiptid"),
-    "customer_id": ("customerid", "customer", "memberid", "userid", "idpelanggan", "pelanggan", "householdid"),
-    "item_id": ("itemid", "sku", "productid", "stockcode", "idproduk", "kodeproduk", "kodebarang"),
-    "occurred_at": ("occurredat", "date", "orderdate", "invoicedate", "timestamp", "tanggal", "waktu", "createdat"),
+    "order_id": (
+        *("orderid", "invoice", "invoiceno", "invoiceid", "basketid", "nopesanan", "nota", "nonota", "idpesanan"),
+        *("receiptid", "transactionid", "orderno", "ordernumber"),
+    ),
+    "customer_id": (
+        *("customerid", "customer", "memberid", "userid", "idpelanggan", "pelanggan", "householdid", "householdkey"),
+        *("customeruniqueid", "visitorid", "clientid"),
+    ),
+    "item_id": (
+        *("itemid", "sku", "productid", "stockcode", "idproduk", "kodeproduk", "kodebarang", "articleid"),
+        *("productcode", "item", "product", "barang", "produk"),
+    ),
+    "occurred_at": (
+        *("occurredat", "date", "orderdate", "invoicedate", "timestamp", "tanggal", "waktu", "createdat", "datetime"),
+        *("transactiondate", "transactiondt", "purchasedate", "orderpurchasetimestamp", "tdat", "tgl"),
+    ),
     "quantity": ("quantity", "qty", "jumlah", "kuantitas"),
-    "amount": ("amount", "total", "linetotal", "subtotal", "salesvalue", "nilai", "totalharga"),
+    "amount": ("amount", "total", "linetotal", "subtotal", "salesvalue", "nilai", "totalharga", "totalprice"),
     "title": ("title", "productname", "description", "namaproduk", "namabarang"),
     "category": ("category", "kategori", "productcategory"),
     "price": ("price", "unitprice", "harga", "hargasatuan"),
@@ -36,11 +52,19 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "joined_at": ("joinedat", "registeredat", "signupdate", "tanggaldaftar"),
 }
 FIRST_CAMPAIGN = "gajian"
-SAMPLE = 1_000  # lines looked at to see how dates and amounts are written
+SAMPLE = 100_000  # different values looked at, over the whole file, to see how dates and amounts are written
 DAYS = ("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y", "%m/%d/%Y")
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H.%M")
-GROUPED = r"(Rp\.?)?\s*([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]{1,2})?"  # Rp1.234.567,00
-DIGITS = "regexp_replace(regexp_replace({}, ',[0-9]*$', ''), '[^0-9]', '', 'g')"
+# How amounts are written where they are not plain numbers → SQL that makes them such.
+AMOUNTS = (
+    (
+        r"(Rp\.?)?\s*([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]{1,2})?",
+        "replace(regexp_replace({}, '[^0-9,]', '', 'g'), ',', '.')",
+    ),
+    (r"[0-9]+(\.[0-9]+)?", "{}"),
+    (r"[$£€]?\s*([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]{1,2})?", "regexp_replace({}, '[^0-9.]', '', 'g')"),
+)  # Rp1.234.567,00 and $1,234.50
+SINCE_1970 = (("[0-9]{13}", "to_timestamp({} / 1000)"), ("[0-9]{10}", "to_timestamp({}::bigint)"))
 
 HEAD = """\
 # A workspace of larisma. Everything here can also be set by a variable, as LARISMA_SHOP=… or LARISMA_TRAIN__FACTORS=32.
@@ -58,7 +82,7 @@ assume = []
 SOURCE = """
 [sources.{table}]
 path = {path}
-
+{encoding}
 # Our column = an SQL expression over the file's columns. A column that is not named is taken by its own name.
 [sources.{table}.columns]
 """
@@ -110,9 +134,14 @@ def source_section(table: Table, path: Path | None) -> str:
             lines.append(
                 "kind = \"'purchase'\"  # or, say: case when invoice like 'C%' then 'return' else 'purchase' end"
             )
+        elif table.name == "purchases" and (other := instead(field.name, path, columns)):
+            lines.append(f"{field.name} = {toml(other[0])}  # {other[1]}")
         elif needed:
             lines.append(f"# {field.name} = '…'  # needed; the file has {', '.join(columns) or 'not been given'}")
-    section = SOURCE.format(table=table.name, path=toml(shown)) + "\n".join(lines) + "\n"
+    coded = (
+        f'encoding = "{encoding(path)}"\n' if path and path.suffix != ".parquet" and encoding(path) != "utf-8" else ""
+    )
+    section = SOURCE.format(table=table.name, path=toml(shown), encoding=coded) + "\n".join(lines) + "\n"
     if table.name == "purchases":
         derived = {column: guess(column, columns) for column in ("title", "category", "price")}
         fields = {column: ITEMS.schema.field(column) for column in derived}
@@ -124,13 +153,32 @@ def source_section(table: Table, path: Path | None) -> str:
     return section
 
 
+def instead(name: str, path: Path | None, columns: list[str]) -> tuple[str, str] | None:
+    """(SQL, the reason) for a column of purchases that the file has not, made from what it has."""
+    found = {
+        column: read_as(path, mine, (ITEMS if column == "price" else PURCHASES).schema.field(column))
+        for column in ("customer_id", "occurred_at", "quantity", "price")
+        if (mine := guess(column, columns))
+    }
+    if name == "quantity" and columns:
+        return "1", "the file has none: each line is one piece"
+    if name == "amount" and "price" in found:
+        return " * ".join(found[part] for part in ("price", "quantity") if part in found), "price of a piece, guessed"
+    if name == "order_id" and {"customer_id", "occurred_at"} <= found.keys():
+        return (
+            f"{found['customer_id']} || ' ' || {found['occurred_at']}",
+            "a customer's lines of one date are one order",
+        )
+    return None
+
+
 def column_names(path: Path) -> list[str]:
     """A CSV's or Parquet's columns. Raises InputError naming the file."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
-    return [row[0] for row in ask(path, f"describe from {reader(path)}")]
+    return [row[0].removeprefix("\ufeff") for row in ask(path, f"describe from {reader(path)}")]
 
 
 def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -155,17 +203,22 @@ def read_as(path: Path | None, name: str, field: pa.Field) -> str:
     sql = quoted(name)
     if path is None or not (pa.types.is_timestamp(field.type) or field.name in MONEY_COLUMNS):
         return sql
-    values = f"(select {sql}::varchar as value from {reader(path)} where {sql} is not null limit {SAMPLE})"
+    values = f"(select distinct {sql}::varchar as value from {reader(path)} where {sql} is not null limit {SAMPLE})"
 
     def all_are(condition: str) -> bool:
         query = f"select count(*) > 0 and coalesce(bool_and({condition}), false) from {values}"
         return ask(path, query)[0][0]
 
+    def written(*ways: tuple[str, str]) -> str | None:
+        return next((way.format(sql) for like, way in ways if all_are(f"regexp_full_match(value, '{like}')")), None)
+
     if field.name in MONEY_COLUMNS:
-        grouped = f"regexp_full_match(value, '{GROUPED}')"
-        return DIGITS.format(sql) if all_are(grouped) and not all_are("regexp_full_match(value, '[0-9]+')") else sql
+        plain = all_are("regexp_full_match(value, '[0-9]+')")
+        return sql if plain else written(*AMOUNTS) or sql
     if all_are("try_cast(value as timestamp) is not null"):
         return sql
+    if since := written(*SINCE_1970):
+        return since
     formats = (f"{day}{time}" for day in DAYS for time in TIMES)
     found = next((one for one in formats if all_are(f"try_strptime(value, '{one}') is not null")), None)
     return f"strptime({sql}, '{found}')" if found else sql
@@ -173,7 +226,26 @@ def read_as(path: Path | None, name: str, field: pa.Field) -> str:
 
 def reader(path: Path) -> str:
     """SQL that reads a file named by a parameter, CSV as text."""
-    return "read_parquet(?)" if path.suffix == ".parquet" else "read_csv(?, all_varchar = true, header = true)"
+    if path.suffix == ".parquet":
+        return "read_parquet(?)"
+    known = {"utf-8": "utf-8", "utf-16": "utf-16"}.get(encoding(path), "latin-1")
+    return f"read_csv(?, all_varchar = true, header = true, encoding = '{known}')"
+
+
+@cache
+def encoding(path: Path) -> str:
+    """Of a CSV that is not compressed, as larisma.toml calls it: utf-8 unless its bytes cannot be that."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE):
+                return "utf-16"
+        if path.suffix in COMPRESSED:
+            return "utf-8"
+        with path.open(encoding="utf-8") as lines:
+            deque(lines, maxlen=0)
+    except UnicodeDecodeError:
+        return "windows-1252"
+    return "utf-8"
 
 
 def toml(text: str) -> str:

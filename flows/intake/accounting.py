@@ -13,7 +13,10 @@ DEFAULT_SHARE = 0.05
 HINTS = {
     "broken_utf8": "set the source's encoding (latin-1, windows-1252 or utf-16)",
     "malformed_line": "set the source's delimiter",
-    "unparsable_date": "map it with strptime(column, '%d/%m/%Y %H:%M') or as your dates are written, in double quotes",
+    "unparsable_date": "map it with strptime(column, '%d/%m/%Y %H:%M') or as your dates are written, in double quotes "
+    "(milliseconds since 1970: to_timestamp(column / 1000); numbers of days: date '2020-01-01' + column::int)",
+    "unparsable_amount": "map 1.234,50 with replace(replace(column, '.', ''), ',', '.'), in double quotes",
+    "non_positive_quantity": "map returns by kind and quantity by abs(column), or leave such rows out by `where`",
     "future_date": "set the source's timezone, or mend the dates",
     "unknown_kind": "map kind to 'purchase', 'return' or 'cancellation'",
     "unknown_item": "add the items to sources.items",

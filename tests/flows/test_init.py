@@ -121,6 +121,8 @@ def test_customers_of_their_own_file_are_mapped_and_parquet_is_read_as_well(tmp_
         ("05/11/2017 10:15", "2017-11-05T03:15:00"),  # the fifth of November
         ("30-11-2017 10:15:30", "2017-11-30T03:15:30"),
         ("11/30/2017", "2017-11-29T17:00:00"),
+        ("1512011700000", "2017-11-30T03:15:00"),
+        ("1512011700", "2017-11-30T03:15:00"),
     ],
 )
 def test_dates_are_read_as_the_file_writes_them(tmp_path, written, moment):
@@ -136,10 +138,48 @@ def test_dates_are_read_as_the_file_writes_them(tmp_path, written, moment):
         ("25.000", 25000),
         ("Rp 1.250.000", 1250000),
         ("Rp1.250.000,00", 1250000),
+        ("4,96", 5),
+        ("1.018,50", 1019),
+        ("$1,250.50", 1251),
     ],
 )
 def test_amounts_are_read_as_the_file_writes_them(tmp_path, written, rupiah):
     assert one_line(tmp_path, total=written)["amount"] == rupiah
+
+
+def test_days_and_months_are_told_apart_by_the_whole_file(tmp_path):
+    rows = [("11/1/2000", "7", "K1", "2", "100")] * 2000 + [("11/13/2000", "7", "K1", "2", "100")]
+    path = write_csv(tmp_path / "l.csv", rows, ("TRANSACTION_DT", "CUSTOMER_ID", "PRODUCT_ID", "Qty", "Total"))
+    columns = made(tmp_path / "toko", purchases=path)["sources"]["purchases"]["columns"]
+    assert columns["occurred_at"] == "strptime(TRANSACTION_DT, '%m/%d/%Y')"
+
+
+def test_what_a_file_lacks_is_made_from_what_it_has(tmp_path):
+    header = ("t_dat", "customer_id", "article_id", "price")
+    path = write_csv(
+        tmp_path / "l.csv", [("2020-01-27", "7", "0108", "1.50"), ("2020-01-27", "7", "0109", "2")], header
+    )
+    columns = made(tmp_path / "toko", purchases=path)["sources"]["purchases"]["columns"]
+    assert (columns["quantity"], columns["amount"]) == ("1", "price")
+    workspace = open_workspace(tmp_path / "toko")
+    ingest_tables(workspace, load_settings(workspace), AS_OF.replace(year=2021))
+    lines = read_table(workspace, "purchases").to_pylist()
+    assert sorted((line["item_id"], line["quantity"]) for line in lines) == [("0108", 1), ("0109", 1)]
+    assert len({line["order_id"] for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("coding", "named"), [("latin-1", "windows-1252"), ("utf-16", "utf-16"), ("utf-8-sig", None), ("utf-8", None)]
+)
+def test_the_encoding_of_a_file_is_found_out(tmp_path, coding, named):
+    path = tmp_path / "l.csv"
+    path.write_text('"Nota";"Date";"Customer";"SKU";"Qty";"Total";"Title"\n'
+                    '"A1";"15.02.2011 09:31";"7";"K1";"2";"4,96";"Größe"\n', encoding=coding)  # fmt: skip
+    source = made(tmp_path / "toko", purchases=path)["sources"]["purchases"]
+    assert source.get("encoding") == named
+    workspace = open_workspace(tmp_path / "toko")
+    ingest_tables(workspace, load_settings(workspace), AS_OF)
+    assert read_table(workspace, "items").to_pylist()[0]["title"] == "Größe"
 
 
 @pytest.mark.parametrize("name", ["Toko Bu \"Siti\" 'Jaya'", "toko\\baru", "ToKo_12"])
