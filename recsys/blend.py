@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.blend_top import LEAST_WEIGHT, Odds, best_of_odds
 from recsys.cells import Cells, bought_after, days_before
 from recsys.discoveries import GROUP_PRIOR, Discoveries, Taste, fit_discoveries
 from recsys.drivers import Parts, drivers
@@ -21,6 +22,8 @@ from recsys.interactions import InteractionMatrix
 from recsys.models import Floats, LinearModel, ModelError, Recommender, Rows, factor_shares, fit_als, similar_items
 from recsys.neighbours import largest
 from recsys.repeats import repeat_probabilities, windows_behind
+from recsys.scoring import best_of_all
+from recsys.topk import Top
 
 BLOCK_CELLS = 1 << 22  # scores worked out at a time where they are only summed
 LEAST = np.float32(1e-6)
@@ -67,6 +70,22 @@ class Blend:
         if known.any():
             out[known] = self._known(rows[known], chosen)
         return out
+
+    def top(self, rows: Rows, n: int, columns: Rows | None = None, *, without: csr_matrix | None = None) -> Top:
+        """As recsys.scoring.best_items, without working out all scores."""
+        rows = np.asarray(rows)
+        if self.weights[0] < LEAST_WEIGHT:
+            return best_of_all(self, rows, n, columns, without)
+        offered = np.ones(self.shape[1], bool)
+        if columns is not None:
+            offered[:] = False
+            offered[columns] = True
+        known = (rows >= 0) & (self._orders[np.maximum(rows, 0)] > 0)
+        items, scores = np.empty((len(rows), n), np.int32), np.empty((len(rows), n), np.float32)
+        items[~known], scores[~known] = best_of_all(self, rows[~known], n, columns, without)
+        odds = Odds(self._taste, self.item_odds, self.customer_odds, self.weights, self.repeat)
+        items[known], scores[known] = best_of_odds(odds, rows[known], n, offered, without)
+        return items, scores
 
     def scope_scores(self, rows: Rows, scopes: csr_matrix) -> Floats:
         used = np.flatnonzero(np.diff(scopes.tocsr().indptr))

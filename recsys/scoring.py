@@ -77,8 +77,13 @@ def best_items(
     whatever their weight. A model that has `top` knows a faster way than to work out all its scores.
     """
     top = getattr(model, "top", None)
-    if top is not None:
-        return top(rows, n, columns, without=without)
+    return top(rows, n, columns, without=without) if top is not None else best_of_all(model, rows, n, columns, without)
+
+
+def best_of_all(
+    model: Recommender, rows: Rows, n: int, columns: Rows | None = None, without: csr_matrix | None = None
+) -> Top:
+    """As best_items, from all scores."""
     rows = np.asarray(rows)
     chosen = np.arange(model.shape[1]) if columns is None else np.asarray(columns)
     items, scores = np.full((len(rows), n), -1, np.int32), np.full((len(rows), n), -np.inf, np.float32)

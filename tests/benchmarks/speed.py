@@ -1,7 +1,7 @@
 """Speed and size of recsys, as ratios in one run: python tests/benchmarks/speed.py [PART …] [SCALE] [--cpu]
 
-PART: matrix, training, top, scopes, memory; all of them where none is named. SCALE: a share of the full size, such as
-0.1 for a quick look. --cpu: processor time instead of the wall's, for a machine that others use. Set
+PART: matrix, training, top, scopes, blend, memory; all of them where none is named. SCALE: a share of the full size,
+such as 0.1 for a quick look. --cpu: processor time instead of the wall's, for a machine that others use. Set
 OPENBLAS_NUM_THREADS=1.
 """
 
@@ -17,6 +17,7 @@ PARTS = {
     "training": training.rows,
     "top": scoring.top_rows,
     "scopes": scoring.scope_rows,
+    "blend": scoring.blend_rows,
     "memory": scoring.memory_rows,
 }
 
