@@ -121,7 +121,7 @@ def _exported(one: Delivery, file: Export) -> Row:
         raise RunError(f"{elsewhere} messages are in the hands of another sender; start again when it has ended")
     digest = file.close()
     failpoint("export.written")
-    lost = sum(not mark(one.ledger, claimed) for claimed, _ in held)
+    lost = sum(not mark(one.ledger, claimed, anew=False) for claimed, _ in held)
     if lost:
         _settle(one, held, PENDING, timer.now())
         raise RunError(f"{lost} messages were taken over by another sender; nothing was exported, start again")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
 
 from campaigns.failpoints import failpoint
 from campaigns.ledger.planning import inserted, occurrence_is, replaced
@@ -103,8 +103,13 @@ _RESERVE = (
 _NEXT_DUE = select(MESSAGES.c.due_at).where(_WAITING).order_by(MESSAGES.c.due_at).limit(1)
 _NEXT_END = select(MESSAGES.c.lease_until).where(_LINE, IS_HELD).order_by(MESSAGES.c.lease_until).limit(1)
 _OWN = and_(MESSAGES.c.message_id == bindparam("own_id"), MESSAGES.c.fence == bindparam("own_fence"))
+_SAID_NO = exists().where(
+    OPT_OUTS.c.customer_id == MESSAGES.c.customer_id,
+    or_(OPT_OUTS.c.channel == MESSAGES.c.channel, OPT_OUTS.c.channel == "all"),
+)
 # Without the time, which an index holds, it costs half.
 _MARK = update(MESSAGES).where(_OWN, MESSAGES.c.state == CLAIMED).values(state=WRITING)
+_MARK_UNLESS_REFUSED = _MARK.where(~_SAID_NO)
 _SENT = (
     update(MESSAGES)
     .where(_OWN, or_(*(MESSAGES.c.state == state for state in (*HELD, UNKNOWN))))
@@ -218,10 +223,16 @@ def claim(
     ]
 
 
-def mark(ledger: Ledger, claimed: Claim) -> bool:
-    """Says that from here on the message may have left; False if it is no longer this sender's: send nothing then."""
+def mark(ledger: Ledger, claimed: Claim, *, anew: bool = True) -> bool:
+    """Says that from here on the message may have left. False if it is no longer this sender's, or if its customer has
+    opted out since it was claimed: send nothing then.
+
+    anew=False: who has opted out is not asked anew, for messages that were put into one file when they were claimed.
+    """
     failpoint("mark.before")
-    changed = ledger.quickly(_MARK, {"own_id": claimed.message_id, "own_fence": claimed.fence})
+    changed = ledger.quickly(
+        _MARK_UNLESS_REFUSED if anew else _MARK, {"own_id": claimed.message_id, "own_fence": claimed.fence}
+    )
     failpoint("mark.after")
     return changed == 1
 
@@ -314,7 +325,9 @@ def recover(ledger: Ledger, campaign_id: str, occurrence: str, now: datetime) ->
         for row in again:
             freed.update(dict(json.loads(row.uses)))
         over = {"state": SKIPPED, "reason": "cancelled"} if state == CANCELLED else {"state": PENDING, "due_at": stamp}
-        _change(connection, again, {**over, "changed_at": stamp})
+        untried = {"attempts": MESSAGES.c.attempts - 1}  # or senders that are killed would use up a message's tries
+        _change(connection, [row for row in again if row.state == CLAIMED], {**over, **untried, "changed_at": stamp})
+        _change(connection, [row for row in again if row.state == WRITING], {**over, "changed_at": stamp})
         failpoint("recover.pending")
         lost = [] if unsure == "retry" else doubtful
         reason = "the sender ended between handing it over and hearing the answer"

@@ -124,6 +124,8 @@ def _handed_over(job: Job, line: Line, channel: Channel, one: Ready, timer: Time
     answer = channel.send(one.parcel, lambda: _marked(job, one.claim, timer))
     failpoint("sender.answered")
     if answer is None:
+        if job.failure is None:  # the next claim tells why it may not leave; where it is another's, nothing changes
+            _put_back(job, [one], timer.now(), timer)
         return None
     now = timer.now()
     if answer.state == SENT and not answer.parts:

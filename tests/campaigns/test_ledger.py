@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
@@ -357,6 +358,34 @@ def test_what_was_put_back_without_a_try_was_not_tried(ledger: Ledger) -> None:
     one, other = take(ledger)
     settle(ledger, [outcome(one, PENDING, due_at=NOW, untried=True), outcome(other, PENDING, due_at=NOW)], NOW)
     assert [(again.attempts, again.fence) for again in take(ledger)] == [(1, 2), (2, 2)]
+
+
+def test_who_opts_out_between_claim_and_mark_is_not_written_to(ledger: Ledger) -> None:
+    put_in(ledger, 4)
+    claims = take(ledger)
+    for one, channel in zip(claims, ("email", "all", "push"), strict=False):
+        opt_out(ledger, one.customer_id, channel, "link", NOW)
+    assert [mark(ledger, one) for one in claims] == [False, False, True, True]
+    settle(ledger, [outcome(one, PENDING, due_at=NOW, untried=True) for one in claims[:2]], NOW)
+    assert take(ledger) == []
+    assert states(ledger) == {"skipped": 2, "writing": 2}
+
+
+def test_what_stands_in_a_file_already_is_marked_all_the_same(ledger: Ledger) -> None:
+    put_in(ledger, 1)
+    (one,) = take(ledger)
+    opt_out(ledger, one.customer_id, "all", "link", NOW)
+    assert mark(ledger, one, anew=False)
+
+
+def test_senders_that_are_killed_use_up_no_tries(ledger: Ledger) -> None:
+    put_in(ledger, 2, firing=replace(FIRING, unsure="retry"))
+    for k in range(1, 5):
+        now = NOW + timedelta(minutes=2 * k)
+        one, other = sorted(take(ledger, now=now), key=lambda one: one.message_id)
+        assert (one.attempts, other.attempts) == (1, k)
+        assert mark(ledger, other)
+        recover(ledger, *PANEN, now + LEASE)
 
 
 # --- devices and addresses -------------------------------------------------------------------------------------------

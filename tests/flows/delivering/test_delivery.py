@@ -250,6 +250,28 @@ def test_whoever_says_no_while_it_is_sent_gets_nothing_any_more(going: Any) -> N
     assert ["skipped", "opted out", len(set(refused) - set(going.by.names))] in result["reasons"]
 
 
+def test_whoever_says_no_after_the_claim_is_not_written_to_either(going: Any) -> None:
+    ledger = going.ledger()
+    refused: list[str] = []
+
+    def say_no(parcel: Any) -> Answer:
+        if isinstance(parcel.content, bytes) and going.by.taken and not refused:  # a group of 50 is in hand
+            for row in going.shop.rows("messages", channel="email"):
+                if row["message_id"] not in going.by.names:
+                    opt_out(ledger, row["customer_id"], "email", "link", going.clock.at)
+                    refused.append(row["message_id"])
+        return Answer(SENT, detail="250")
+
+    going.by.answers = say_no
+    result = going.deliver()
+    ledger.close()
+    assert len(refused) > 1
+    assert not set(refused) & set(going.by.names)
+    assert ["skipped", "opted out", len(refused)] in result["reasons"]
+    assert result["state"] == FINISHED
+    assert going.clock.at < going.due + timedelta(seconds=60)  # nothing had to wait for a lease to end
+
+
 # --- what stops it ---------------------------------------------------------------------------------------------------
 
 
