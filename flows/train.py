@@ -24,6 +24,8 @@ from flows.settings import Settings, Train, load_settings, window
 from flows.workspace import Workspace, open_workspace, read_table, table_digest
 from recsys.artifact import ArtifactError
 from recsys.evaluation import Scorer, evaluate, hold_out, split_metric, translated
+from recsys.foresight import judge_chances
+from recsys.history import history
 from recsys.interactions import InteractionMatrix, build_matrix
 from recsys.models import ModelError, Recommender
 from recsys.tables import InputError
@@ -99,11 +101,18 @@ def evaluate_models(workspace: Workspace, settings: Settings, as_of: datetime | 
     """How every model, and the one that serves, would have ranked the last window before as_of; changes nothing.
 
     as_of: None for just after the newest purchase, so that a window of purchases that are known is always judged.
-    Returns what recsys.evaluation.evaluate does; where past offers and their redemptions are known, with rows of how
-    well these were ranked as well, see flows.redemptions. Raises InputError if there is too little to judge by.
+    Returns what recsys.evaluation.evaluate does, and "propensity": how good chances of purchase learned before the
+    window were, see recsys.foresight (null where too little was known); where past offers and their redemptions are
+    known, with rows of how well these were ranked as well, see flows.redemptions. Raises InputError if there is too
+    little to judge by.
     """
     as_of = _whole_seconds(as_of or _after_newest(workspace))
-    evaluation = _try(workspace, settings, read_table(workspace, "purchases", as_of=as_of), as_of).evaluation
+    purchases = read_table(workspace, "purchases", as_of=as_of)
+    evaluation = _try(workspace, settings, purchases, as_of).evaluation
+    log.info("judging chances of purchase")
+    items = read_table(workspace, "items")
+    known = history(purchases, as_of, items["item_id"].combine_chunks())
+    evaluation["propensity"] = judge_chances(known, items, settings.train.window_days, settings.train.seed)
     log.info("judging past offers by who redeemed them")
     return with_redemptions(evaluation, judge_redemptions(read_facts(workspace, as_of), settings.train.seed))
 

@@ -62,6 +62,47 @@ def show_evaluation(evaluation: Result) -> None:
         show(f"{part}, {since if part != REDEMPTIONS else 'of past campaigns, each as of its start'}", header, rows)
 
 
+def show_propensity(judged: Result | None) -> None:
+    """How good chances of purchase were in the window held out, and by deciles and groups of scopes how true."""
+    if judged is None:
+        out.print(
+            "Chances of purchase: too little was known before the window to learn and judge them.", soft_wrap=True
+        )
+        return
+    ahead = {row["against"]: row for row in judged["differences"]}
+    rows = [
+        [
+            row["model"],
+            row["auc"],
+            row["log_loss"],
+            interval(ahead.get(row["model"])),
+            row["predicted_over_observed"],
+        ]
+        for row in judged["rows"]
+    ]
+    asked = f"{number(judged['customers'])} customers × {number(judged['scopes'])} scopes in the window held out"
+    show(
+        f"Chances of purchase, {asked}",
+        ("model", "AUC", "log loss", "chances less this, 95%", "predicted / observed"),
+        rows,
+    )
+    parts = [
+        [
+            row["group"],
+            f"{number(100 * row['predicted'])}%",
+            f"{number(100 * row['observed'])}%",
+            row["predicted"] / row["observed"] if row["buyers"] else None,
+            row["buyers"],
+        ]
+        for row in [*judged["deciles"], *judged["groups"]]
+    ]
+    show(
+        "Predicted and observed, by deciles of the chance and thirds of the scopes",
+        ("group", "predicted", "observed", "ratio", "buyers"),
+        parts,
+    )
+
+
 def interval(figure: Result | None) -> str:
     return f"{number(figure['low'])} – {number(figure['high'])}" if figure else "–"
 

@@ -76,10 +76,10 @@ class Propensity:
 
     def scores(self, features: NDArray[np.float32]) -> Floats:
         """Log odds before calibration [pairs]."""
-        return self._smooth(features) + self._booster.predict(features, raw_score=True)
+        return self.smooth(features) + self._booster.predict(features, raw_score=True)
 
-    def _smooth(self, features: NDArray[np.float32]) -> Floats:
-        """intercept + _regressors · weights, without the regressors ever standing in memory."""
+    def smooth(self, features: NDArray[np.float32]) -> Floats:
+        """Of the logistic regression alone: intercept + _regressors · weights, which never stand in memory."""
         slope, many = self.weights / self.spread, len(self.middle)
         without = slope[:many] * self.middle + slope[many:]
         start = self.intercept - float(self.mean @ slope)

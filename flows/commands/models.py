@@ -41,6 +41,7 @@ def evaluate(workspace: Folder = HERE, as_of: AsOf = None, as_json: AsJson = Fal
     if as_json:
         return console.print_json(result)
     views.show_evaluation(result)
+    views.show_propensity(result["propensity"])
     console.finish("nothing was changed", [f"larisma train --workspace {workspace}"])
 
 
