@@ -66,13 +66,13 @@ def send_line(job: Job, line: Line, opened: Callable[[], Channel], timer: Timer,
     here = (job.ledger, job.campaign_id, job.occurrence)
     try:
         patiently(lambda: recover(*here, timer.now()), timer)
-        while job.goes_on(timer.now()):
+        while _goes_on(job, timer):
             claims = patiently(lambda: claim(*here, line.name, sender, line.group, timer.now(), LEASE), timer)
             if claims:
                 failpoint("sender.claimed")
                 _send_group(job, line, channel, claims, timer)
                 continue
-            if not job.goes_on(timer.now(), at_once=True):
+            if not _goes_on(job, timer, at_once=True):
                 return
             turn = patiently(lambda: next_turn(*here, line.name), timer)
             if turn is None:
@@ -90,16 +90,16 @@ def send_line(job: Job, line: Line, opened: Callable[[], Channel], timer: Timer,
 
 def _send_group(job: Job, line: Line, channel: Channel, claims: Sequence[Claim], timer: Timer) -> None:
     renewed = timer.now()
-    ready, outcomes = prepared(line.desk, claims, renewed)
+    ready, outcomes = patiently(lambda: prepared(line.desk, claims, timer.now()), timer)
     if outcomes:
         _settle(job, outcomes, timer)
     refused = 0
     for place, one in enumerate(ready):
         at = timer.now() + line.pace.turn(one.claim.domain, timer.now())
-        while timer.now() < at and job.goes_on(timer.now()):
+        while timer.now() < at and _goes_on(job, timer):
             timer.until(min(at, timer.now() + LEASE / 3))
             renewed = _renewed(job, ready[place:], renewed, timer)
-        if not job.goes_on(timer.now()):
+        if not _goes_on(job, timer):
             return _put_back(job, ready[place:], timer.now(), timer)
         if refused >= TROUBLE:
             until = _hold(line, timer.now())
@@ -109,6 +109,10 @@ def _send_group(job: Job, line: Line, channel: Channel, claims: Sequence[Claim],
         refused = refused + 1 if answer is not None and _of_channel(answer) else 0
     if ready and not refused:
         line.trouble = 0
+
+
+def _goes_on(job: Job, timer: Timer, *, at_once: bool = False) -> bool:
+    return patiently(lambda: job.goes_on(timer.now(), at_once=at_once), timer)
 
 
 def _of_channel(answer: Answer) -> bool:

@@ -4,9 +4,12 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email import message_from_bytes
+from importlib import import_module
+from itertools import count
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from campaigns.calendar import due_occurrence
 from campaigns.channels.parcel import Answer
@@ -270,6 +273,25 @@ def test_whoever_says_no_after_the_claim_is_not_written_to_either(going: Any) ->
     assert ["skipped", "opted out", len(refused)] in result["reasons"]
     assert result["state"] == FINISHED
     assert going.clock.at < going.due + timedelta(seconds=60)  # nothing had to wait for a lease to end
+
+
+@pytest.mark.parametrize("asked", ["job.state_of", "job.complaints", "desk.seen_by"])
+def test_a_ledger_that_does_not_answer_is_waited_for_whatever_it_is_asked(
+    going: Any, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, name = asked.split(".")
+    module = import_module(f"flows.delivering.{module}")
+    answers, calls = getattr(module, name), count(1)
+
+    def away(*given: Any) -> Any:
+        if next(calls) in (1, 3):
+            raise OperationalError("select 1", None, Exception("the server closed the connection"))
+        return answers(*given)
+
+    monkeypatch.setattr(module, name, away)
+    assert going.deliver()["state"] == FINISHED
+    assert sorted(going.by.names) == sorted(going.run.messages["message_id"].to_pylist())
+    assert next(calls) > 1
 
 
 # --- what stops it ---------------------------------------------------------------------------------------------------
