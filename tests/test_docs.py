@@ -3,7 +3,9 @@
 import re
 import shlex
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from typer.main import get_command
@@ -12,8 +14,10 @@ from campaigns.marked_yaml import read_yaml
 from campaigns.schedule import Schedule
 from campaigns.spec import load_campaign
 from flows.cli import app
+from flows.ingest import ingest_tables
 from flows.new_campaign import presets
 from flows.settings import Settings
+from flows.workspace import Workspace, read_table
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -78,3 +82,27 @@ def test_a_link_within_the_project_leads_somewhere(page):
     folder = next(path.parent for path in PAGES if path.name == page)
     links = re.findall(r"\]\((?!http|#)([^)#]+)\)", TEXT[page])
     assert [link for link in links if not (folder / link).exists()] == []
+
+
+def readings():
+    return re.findall(r"^\| `(.+?)` \| `(\w+ = \".+\")` \| `(.+?)` \|$", TEXT["data.md"], re.MULTILINE)
+
+
+@pytest.mark.parametrize(("value", "mapping", "taken"), readings(), ids=lambda text: text[:30])
+def test_a_mapping_on_the_data_page_reads_what_stands_beside_it(value, mapping, taken, tmp_path):
+    (tmp_path / "lines.csv").write_text(f"x;y\n{value};1\n", encoding="utf-8")
+    ((column, expression),) = tomllib.loads(mapping).items()
+    usual = {"order_id": "y", "customer_id": "y", "item_id": "y", "quantity": "y", "amount": "y", "kind": "'purchase'"}
+    columns = {**usual, "occurred_at": "'2017-01-01'", column: expression}
+    source = {"path": "lines.csv", "timezone": "Asia/Jakarta", "columns": columns}
+    workspace = Workspace(tmp_path)
+    workspace.settings_file.write_text("")
+    ingest_tables(workspace, Settings(sources={"purchases": source}), datetime(2026, 1, 1, tzinfo=UTC))
+    (found,) = read_table(workspace, "purchases")[column].to_pylist()
+    if column == "occurred_at":
+        found = f"{found.astimezone(ZoneInfo('Asia/Jakarta')):%Y-%m-%d %H:%M}"
+    assert str(found) == taken
+
+
+def test_the_data_page_has_readings():
+    assert len(readings()) > 10
