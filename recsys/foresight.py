@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
+from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
 from recsys.history import History, earlier
@@ -44,13 +45,18 @@ def judge_chances(after: History, items: pa.Table, window_days: int, seed: int) 
     buyers = buyers_of(known)
     if not buyers.any():
         return None
-    scopes, others = (sample_scopes(items, buyers, count, seed + k) for k, count in ((0, LEARNED), (98, JUDGED)))
+
+    def scopes(then: History) -> csr_matrix:
+        return sample_scopes(items, buyers_of(then), LEARNED, seed)
+
+    others = sample_scopes(items, buyers, JUDGED, seed + JUDGED)
     model = fit_propensity(known, scopes, 0, window_days, seed)
     if model is None:
         return None
     window = (0, window_days)
     judged = crossed(after, others, float(window_days), *window, PAIRS_JUDGED, seed)
-    newest = sampled(known, scopes, float(window_days), *window, PAIRS // 2, seed + LEARNED)
+    before = scopes(earlier(known, window_days))
+    newest = sampled(known, before, float(window_days), *window, PAIRS // 2, seed + LEARNED)
     chances = {"chances": model.chances(judged.features).astype(np.float64)}
     for name in BASELINES:
         chances[name] = _made_chances(newest, _score(name, model, newest), _score(name, model, judged))

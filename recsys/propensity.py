@@ -8,10 +8,10 @@ features, so one that never was on offer is no exception.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightgbm
 import numpy as np
@@ -21,12 +21,15 @@ from scipy.optimize import isotonic_regression
 from scipy.sparse import csr_matrix
 from scipy.special import expit, logit
 
-from recsys.history import History
+from recsys.history import History, earlier
 from recsys.past_windows import Examples, overlapping, past_windows, sampled
 from recsys.scope_features import FEATURES, ScopeFacts, pair_features
 from recsys.season import seasonal_change
 
 Floats = NDArray[np.float64]
+# [items × scopes] of 0/1, or what draws them by what was known before a window. Where how much they are bought decides
+# which are drawn, it has to be by then: of those drawn later too many are such as have grown in the window.
+Scopes: TypeAlias = csr_matrix | Callable[[History], csr_matrix]
 
 PAIRS = 160_000  # learned from
 PER_CUSTOMER = 100  # at most so many of them for each customer there is: more say little that is new
@@ -109,10 +112,8 @@ def from_text(text: str) -> Propensity:
         raise ValueError(f"not the text of a propensity: {error}") from error
 
 
-def fit_propensity(
-    known: History, scopes: csr_matrix, lead_days: int, window_days: int, seed: int
-) -> Propensity | None:
-    """Learned from what was bought in these scopes [items × scopes]; None where windows or buyers are too few.
+def fit_propensity(known: History, scopes: Scopes, lead_days: int, window_days: int, seed: int) -> Propensity | None:
+    """Learned from what was bought in these scopes; None where windows or buyers are too few.
 
     Bitwise reproducible for the same arguments.
     """
@@ -121,7 +122,7 @@ def fit_propensity(
 
 
 def fit_with_rehearsal(
-    known: History, scopes: csr_matrix, lead_days: int, window_days: int, seed: int
+    known: History, scopes: Scopes, lead_days: int, window_days: int, seed: int
 ) -> tuple[Propensity, Propensity] | None:
     """(as fit_propensity, the same without the newest window, by which it may be judged)."""
     windows = past_windows(known.days, lead_days, window_days)
@@ -129,7 +130,11 @@ def fit_with_rehearsal(
         return None
     days = overlapping(known.days, lead_days, window_days)
     pairs = min(PAIRS, PER_CUSTOMER * len(known.customers)) // len(days)
-    parts = [sampled(known, scopes, then, lead_days, window_days, pairs, seed + k) for k, then in enumerate(days)]
+    drawn = [scopes(earlier(known, then)) if callable(scopes) else scopes for then in days]
+    parts = [
+        sampled(known, some, then, lead_days, window_days, pairs, seed + k)
+        for k, (some, then) in enumerate(zip(drawn, days, strict=True))
+    ]
     past = [k for k, then in enumerate(days) if then >= windows.training[0]]
     learned, newest = _together([parts[k] for k in past]), parts[0]
     if min(learned.bought.sum(), newest.bought.sum()) < LEAST_BUYERS:
@@ -138,7 +143,7 @@ def fit_with_rehearsal(
     span = (lead_days, window_days)
     about = {
         "windows": len(days),
-        "scopes": scopes.shape[1],
+        "scopes": drawn[0].shape[1],
         "pairs": len(everything.bought),
         "buyers": int(everything.bought.sum()),
         "newest_pairs": len(newest.bought),

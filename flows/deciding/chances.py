@@ -43,9 +43,9 @@ class Past:
     def history(self) -> History:
         return history(self.purchases, self.as_of, self.items["item_id"].combine_chunks())
 
-    @cached_property
-    def mixture(self) -> csr_matrix:
-        return sample_scopes(self.items, buyers_of(self.history), SCOPES, self.seed)
+    def mixture(self, then: History) -> csr_matrix:
+        """Scopes to learn from, of a window before which so much was known."""
+        return sample_scopes(self.items, buyers_of(then), SCOPES, self.seed)
 
     def model(self, lead_days: int, window_days: int) -> tuple[Propensity, Propensity] | None:
         """With its rehearsal; learned the first time it is asked for."""

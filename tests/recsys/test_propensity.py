@@ -195,3 +195,16 @@ def test_a_calibration_never_falls(seed):
         knots, odds = propensity._calibration(z, examples(bought))
         assert (np.diff(knots) > 0).all()
         assert (np.diff(odds) >= 0).all()
+
+
+def test_scopes_are_drawn_by_what_was_known_before_each_window(world, scopes):
+    seen = []
+
+    def drawn(then):
+        seen.append(then.days)
+        return scopes[0]
+
+    known = earlier(world[0], WINDOW)
+    model = fit_propensity(known, drawn, 0, WINDOW, 1)
+    assert model.text() == fit_propensity(known, scopes[0], 0, WINDOW, 1).text()
+    assert seen == [known.days - days for days in propensity.overlapping(known.days, 0, WINDOW)]
