@@ -1,6 +1,7 @@
 """Messages on their way: sent or rehearsed, paused, resumed, cancelled."""
 
 import os
+from collections import Counter
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,7 +162,10 @@ def _show(result: dict[str, Any], workspace: Path) -> None:
     sheet = [f"open {path} in a browser" for path in result["wrote"] if path.endswith(".html")]
     match result["state"]:
         case "finished" if result["live"]:
-            console.finish(f"{campaign} is sent; wrote {wrote}", [*sheet, f"larisma status --workspace {workspace}"])
+            console.finish(
+                f"{campaign} is done: {_sums(result)}; wrote {wrote}",
+                [*sheet, f"larisma status --workspace {workspace}"],
+            )
         case "finished":
             console.finish(
                 f"rehearsed {campaign}: nothing was sent; wrote {wrote}",
@@ -183,6 +187,15 @@ def _show(result: dict[str, Any], workspace: Path) -> None:
             console.finish(f"{campaign} is cancelled{_because(result)}; nothing more of it is sent")
         case _:
             console.finish(f"ended with what was in hand settled; wrote {wrote}", [f"{again} goes on where it was"])
+
+
+def _sums(result: dict[str, Any]) -> str:
+    """Such as: 298 sent, 2 unknown."""
+    totals: Counter[str] = Counter()
+    for states in result["channels"].values():
+        totals.update(states)
+    ordered = sorted(totals.items(), key=lambda one: (one[0] != "sent", one))
+    return ", ".join(f"{console.number(n)} {state}" for state, n in ordered) or "no messages"
 
 
 def _because(result: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from flows.delivering.timing import Timer
 
 log = logging.getLogger("larisma")
 LOOK = timedelta(seconds=2)  # so soon a pause from another terminal is heeded
-COUNT = timedelta(seconds=30)
+COUNT = timedelta(seconds=10)  # so soon complaints are
 WAITS = (1, 2, 4, 8, 15, 30, 60)  # seconds, for a ledger that does not answer
 LOST = ("disk i/o error", "malformed")  # then what is on the disk is in doubt, and trying again makes it worse
 

@@ -33,6 +33,7 @@ def put_in(
 ) -> bool:
     """Whether the run was new to the ledger. Raises LedgerError if its occurrence is there from another run."""
     unsure = settings.delivery.unsure_of.get(run.campaign_id, settings.delivery.unsure)
+    unsure = unsure if live else "retry"  # a file is written anew, so a rehearsal that was killed ends whole
     firing = Firing(*run.firing, run.digest, unsure, live, approval)
 
     def rows(ids: Mapping[Key, int]) -> Iterator[Sequence[Row]]:

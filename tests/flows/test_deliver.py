@@ -285,3 +285,14 @@ def test_a_live_delivery_that_is_asked_to_end_says_how_to_go_on(mailing: Any, tm
     assert "goes on where it was" in rest
     run = find_run(shop.workspace, "panen")
     assert delivered(shop, settings)["channels"]["email"]["sent"] == len(run.messages)
+
+
+def test_a_delivery_s_last_line_says_what_became_of_its_messages(
+    mailing: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.commands import delivery
+
+    channels = {"email": {"sent": 1200, "expired": 30}, "push": {"sent": 34, "unknown": 1}}
+    told = {"campaign": "panen", "occurrence": "20261211t170000z", "live": True, "state": "finished", "reason": None}
+    delivery._show({**told, "channels": channels, "reasons": [], "unknown": [], "wrote": []}, mailing[0].workspace.root)
+    assert "panen is done: 1.234 sent, 30 expired, 1 unknown" in "".join(capsys.readouterr())

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from campaigns.calendar import due_occurrence
 from campaigns.channels.parcel import Answer
-from campaigns.ledger import LedgerError, claim, opt_out, pause_offer, resume_offer
+from campaigns.ledger import LedgerError, claim, mark, opt_out, pause_offer, resume_offer
 from campaigns.ledger.history import balances
 from campaigns.ledger.schema import BOUNCED, FINISHED, PENDING, RUNNING, SENT, UNKNOWN
 from flows.campaign_files import find_campaign
@@ -442,6 +442,18 @@ def test_a_rehearsal_writes_every_message_as_a_file_and_sends_none(going: Any) -
     assert going.rehearse()["channels"] == result["channels"]
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.eml")} == before
     assert states(going.deliver()) == {SENT: len(going.run.messages)}
+
+
+def test_a_rehearsal_that_was_killed_over_a_file_writes_it_anew(going: Any) -> None:
+    going.rehearse(asked=lambda: True)
+    ledger = going.ledger(live=False)
+    lost = claim(ledger, *going.run.firing, "email", "dead", 2, going.clock.at, timedelta(seconds=60))
+    assert all(mark(ledger, one) for one in lost)
+    ledger.close()
+    result = going.rehearse()
+    assert states(result) == {SENT: len(going.run.messages)}
+    folder = going.workspace.rehearsal(*going.run.firing) / "email"
+    assert {one.message_id for one in lost} <= {path.stem for path in folder.rglob("*.eml")}
 
 
 def test_a_rehearsal_of_a_run_decided_anew_starts_over(going: Any) -> None:
