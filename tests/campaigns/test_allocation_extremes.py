@@ -18,6 +18,7 @@ from campaigns.allocation import (
     first_come,
     solve,
 )
+from campaigns.allocation.kernels.choosing import MOST, PLACES, at_most, highest
 from campaigns.allocation.problem import gap_of
 from recsys.tables import InputError
 
@@ -300,3 +301,12 @@ def test_customers_of_a_few_kinds_are_served_nearly_as_well_as_the_bound_says():
     found = solve(candidates, offers, limits, seed=1, further=further)
     within_all_limits(found, offers, limits, further)
     assert found.certificate.gap < 0.025
+
+
+def test_pairs_that_might_be_worth_more_than_numbers_go_are_among_the_highest() -> None:
+    offer, p0 = np.arange(5, dtype=np.uint16), np.array([0.9, 0.1, 0.9, 0.5, 0.9], np.float32)
+    gain, fee = np.full((1, 5, 1), 3e38, np.float32), np.array([[-3e38, 3e38, -np.inf, 3e38, -3e38]], np.float32)
+    keys = highest(np.uint64(0), 0, 5, np.arange(5), offer, p0, gain, fee)
+    assert all(np.isfinite(keys))
+    assert sorted(key.view(np.int32) & PLACES for key in np.array(keys[:3], np.float32)) == [0, 2, 4]
+    assert all(at_most(np.float32(key)) >= MOST for key in keys[:3])

@@ -12,7 +12,8 @@ channel, and no pair that is worth something is worth more than p0·gain − fee
 `row` is (indptr, offer, p0, allowed, segment, person, extra: what a message to each customer costs beyond the toll,
 without rows where nothing), `rules` (toll, positions, rank, group, grouped, fallback by channel), `counting`
 (quota_kind, funder, unit, further limits by segment and offer), `left` (quota, budget, capacity, further, patience:
-messages of each person), `made` (channel, chosen), `scratch` (room to work, as nothing here makes arrays): see Prepared.
+messages of each person), `made` (channel, chosen), `scratch` (room to work, as nothing here makes an array): see
+Prepared.
 """
 
 from campaigns.allocation.kernels.choosing import FEW

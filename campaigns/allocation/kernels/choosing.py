@@ -9,6 +9,7 @@ from campaigns.allocation.kernels.worth import HEAD, further_funders, growth_at,
 FEW = 3  # positions of a message, for the fast way
 PLACES = np.int32(255)  # of a bound's last bits, which number the customer's pairs
 UNSURE = -2
+MOST = np.float32(2.0**127)  # of a bound that has a key; more is not told apart
 
 
 @inlined
@@ -147,8 +148,9 @@ def highest(s, c, count, near, offer, p0, gain, fee):
     for t in range(count):
         e = near[t]
         j = np.uint64(offer[e])
-        bound = np.float32(p0[e] * gain[s, j, c] - fee[s, j])
-        key = np.int32((bound.view(np.int32) & ~PLACES) | t).view(np.float32)
+        bound = p0[e] * gain[s, j, c] - fee[s, j]
+        bound = bound if bound < MOST else MOST  # with other last bits, infinity is no number
+        key = np.int32((np.float32(bound).view(np.int32) & ~PLACES) | t).view(np.float32)
         lower = key if key < third else third  # a builtin min or max would also look for NaN
         fourth = lower if lower > fourth else fourth
         lower = key if key < second else second
@@ -187,8 +189,10 @@ def best_of_many(i, row, terms, upper, rules, near, drawn, chances):
         most, cost = np.float64(at_most(keys[0])), toll_of(i, c, toll, extra)
         for t in range(1, full):
             most += np.float64(at_most(keys[t]))
-        if most - cost <= best_total:
+        if most - cost <= best_total or most <= 0.0:
             continue
+        if most >= MOST:
+            return UNSURE, 0, 0.0
         growth, count, together, least = growth_at(terms, channels, c), 0, 0.0, np.inf
         for t in range(full):  # no branches: where there is no such pair, the first is looked at in vain
             e = near[np.float32(keys[t]).view(np.int32) & PLACES]
@@ -204,7 +208,7 @@ def best_of_many(i, row, terms, upper, rules, near, drawn, chances):
             count += there
         if least <= np.float64(at_most(keys[full])):
             return UNSURE, 0, 0.0
-        if together - cost > best_total:
+        if count > 0 and together - cost > best_total:
             best_total, best_channel, best_count = together - cost, c, count
     return best_channel, best_count, best_total
 
