@@ -322,17 +322,32 @@ def publishing(target: Path) -> Iterator[Path]:
 
 def withdraw(target: Path) -> None:
     """Takes back what was published: first nobody finds it any more, then its files go. Not there: nothing to do."""
-    target.unlink(missing_ok=True)
+    _clear(target)
     for version in (target.parent / ".versions").glob(f"{target.name}-{'?' * 16}"):
         shutil.rmtree(version)
 
 
 def point(link: Path, folder: Path) -> None:
-    """Swings a symbolic link over to a folder in one step."""
+    """Swings a symbolic link over to a folder in one step.
+
+    A folder that stands in the link's place, as in a workspace that was copied with its links followed, goes first.
+    """
     aside = link.with_name(f".{link.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
     aside.symlink_to(os.path.relpath(folder, link.parent))
+    if not link.is_symlink():
+        _clear(link)
     aside.replace(link)
+
+
+def _clear(path: Path) -> None:
+    """Takes away a link, a file or a folder; a folder at once, whatever then becomes of its files."""
+    if path.is_dir() and not path.is_symlink():
+        gone = path.with_name(f".{path.name}.{os.getpid()}.gone")
+        path.rename(gone)
+        shutil.rmtree(gone)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def folder_digest(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Publishing: whole or not at all."""
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from flows.workspace import (
     read_ingests,
     read_table,
     taking_in,
+    withdraw,
     write_json,
     write_parquet,
 )
@@ -105,6 +107,21 @@ def test_a_folder_is_published_whole_and_replaced_whole(tmp_path):
             assert not (target / "manifest.json").exists() or word == "new"
         assert place.read_json(target / "manifest.json") == {"word": word}
     assert len(list((tmp_path / "runs" / ".versions").iterdir())) == 1
+
+
+def test_in_a_copy_with_its_links_followed_folders_are_published_and_taken_back_as_ever(tmp_path):
+    target = tmp_path / "run"
+    target.mkdir()
+    (target / "old").write_text("1")
+    with publishing(target) as folder:
+        (folder / "new").write_text("2")
+    assert target.is_symlink()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    copy = tmp_path / "copy" / "run"
+    shutil.copytree(target, copy)
+    withdraw(copy)
+    assert not copy.exists()
+    assert sorted(path.name for path in copy.parent.iterdir()) == []
 
 
 def test_a_publication_that_fails_leaves_what_was_there(tmp_path):
