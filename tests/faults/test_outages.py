@@ -13,7 +13,7 @@ from threading import Event
 import psycopg
 import pytest
 from amounts import many
-from kills import LATER, Bench, in_child, judged, warmed
+from kills import LATER, Bench, Kill, in_child, judged, killed, warmed
 from serving import serve
 from sqlalchemy.exc import OperationalError
 from world import LEASE, NOW, Clock, World, begin, deliver, here
@@ -23,8 +23,8 @@ from campaigns.ledger import LedgerError, claim, open_ledger, recover
 from campaigns.ledger.store import epoch
 
 POINTS = (
-    "mark.before", "mark.after", "sent.before", "settle.before", "claim.taken", "recover.released", "sender.claimed",
-    "email.dot", "ledger.commit", "renew.before",
+    "mark.before", "mark.after", "sent.before", "settle.before", "claim.taken", "sender.claimed", "email.dot",
+    "ledger.commit", "renew.before",
 )  # fmt: skip
 
 
@@ -152,6 +152,28 @@ def test_a_database_that_is_away_for_a_minute_is_waited_for(
             wrong += [f"{name} {n}: {fault}" for fault in judged(bench, world, 1).faults]
     record_property("minutes without a database", many(1, 4))
     assert wrong == []
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("pg")
+def test_a_database_that_leaves_while_a_dead_sender_s_messages_are_taken_over_is_waited_for(
+    own_server: Breakable, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    with serve("smtp", tmp_path / "log") as server:
+        bench = Bench("email", server, lambda name: own_server.url, tmp_path)
+        world, clock = bench.world("a-dead"), Returning(NOW + LATER, own_server)
+        assert killed(deliver, world, Clock(), Kill("mark.after", 2))
+        failpoints.arm("recover.released", lambda: clock.gone is None and clock.leave())
+        try:
+            deliver(world, clock)
+        finally:
+            failpoints.disarm()
+            own_server.start()
+        assert clock.gone is not None
+        deliver(world, Clock(clock.now() + LATER))
+        faults = judged(bench, world, 2).faults
+    record_property("minutes without a database", 1)
+    assert faults == ()
 
 
 @pytest.mark.server
