@@ -121,6 +121,17 @@ class Returning(Clock):
             self.server.start()
 
 
+def deliver_without_a_database(world: World, clock: Returning) -> None:
+    """A delivery in which the database leaves at a failpoint that is armed, and one after it."""
+    try:
+        deliver(world, clock)
+    finally:
+        failpoints.disarm()
+        clock.server.start()
+    assert clock.gone is not None
+    deliver(world, Clock(clock.now() + LATER))
+
+
 @pytest.mark.server
 @pytest.mark.xdist_group("pg")
 @pytest.mark.parametrize("name", POINTS[:: many(4, 1)])
@@ -142,13 +153,7 @@ def test_a_database_that_is_away_for_a_minute_is_waited_for(
                 failpoints.arm(name, leave)
 
             failpoints.arm("sender.claimed", begun)
-            try:
-                deliver(world, clock)
-            finally:
-                failpoints.disarm()
-                own_server.start()
-            assert clock.gone is not None
-            deliver(world, Clock(clock.now() + LATER))
+            deliver_without_a_database(world, clock)
             wrong += [f"{name} {n}: {fault}" for fault in judged(bench, world, 1).faults]
     record_property("minutes without a database", many(1, 4))
     assert wrong == []
@@ -164,13 +169,7 @@ def test_a_database_that_leaves_while_a_dead_sender_s_messages_are_taken_over_is
         world, clock = bench.world("a-dead"), Returning(NOW + LATER, own_server)
         assert killed(deliver, world, Clock(), Kill("mark.after", 2))
         failpoints.arm("recover.released", lambda: clock.gone is None and clock.leave())
-        try:
-            deliver(world, clock)
-        finally:
-            failpoints.disarm()
-            own_server.start()
-        assert clock.gone is not None
-        deliver(world, Clock(clock.now() + LATER))
+        deliver_without_a_database(world, clock)
         faults = judged(bench, world, 2).faults
     record_property("minutes without a database", 1)
     assert faults == ()
