@@ -42,6 +42,6 @@ class Channel(Protocol):
 
     def send(self, parcel: Parcel, leaving: Leaving) -> Answer | None:
         """Hands a parcel over. `leaving` is called just before the step after which it may arrive; where it returns
-        False the parcel is no longer this sender's, nothing is sent, and the answer is None."""
+        False the parcel may not leave any more, nothing is sent, and the answer is None."""
 
     def close(self) -> None: ...

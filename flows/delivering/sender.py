@@ -125,7 +125,8 @@ def _handed_over(job: Job, line: Line, channel: Channel, one: Ready, timer: Time
         _settle(job, [Outcome(one.claim.message_id, one.claim.fence, EXPIRED, LATE)], timer)
         return None
     failpoint("sender.before")
-    answer = channel.send(one.parcel, lambda: _marked(job, one.claim, timer))
+    left: list[datetime] = []
+    answer = channel.send(one.parcel, lambda: _leaves(job, one.claim, timer, left))
     failpoint("sender.answered")
     if answer is None:
         if job.failure is None:  # the next claim tells why it may not leave; where it is another's, nothing changes
@@ -133,10 +134,10 @@ def _handed_over(job: Job, line: Line, channel: Channel, one: Ready, timer: Time
         return None
     now = timer.now()
     if answer.state == SENT and not answer.parts:
-        patiently(lambda: sent(job.ledger, one.claim, now, answer.detail, answer.provider_id), timer)
+        patiently(lambda: sent(job.ledger, one.claim, left[-1], answer.detail, answer.provider_id), timer)
         job.told(1)
     else:
-        _settle(job, [outcome_of(line, one, answer, now)], timer)
+        _settle(job, [outcome_of(line, one, answer, now)], timer, left[-1] if answer.state == SENT else None)
     if answer.retry_after:
         line.pace.hold(answer.retry_after, now)
     if why := answer.broken or line.breaker.saw(answer.state):
@@ -166,10 +167,21 @@ def outcome_of(line: Line, one: Ready, answer: Answer, now: datetime) -> Outcome
     return replace(kept, devices=devices, dead=dead)
 
 
-def _marked(job: Job, claimed: Claim, timer: Timer) -> bool:
-    """Whether it may leave. Where the ledger does not answer, it may not: it goes back when its lease ends."""
+def _leaves(job: Job, claimed: Claim, timer: Timer, left: list[datetime]) -> bool:
+    """Whether it may leave, and if so when: the same instant is held against its time and written down as sent.
+
+    Where the ledger does not answer, it may not: it goes back when its lease ends.
+    """
+
+    def attempt() -> bool:
+        now = timer.now()  # the other side, or the ledger, may have taken its time
+        if claimed.send_before <= milliseconds(now) or not mark(job.ledger, claimed):
+            return False
+        left.append(now)
+        return True
+
     try:
-        return patiently(lambda: mark(job.ledger, claimed), timer)
+        return patiently(attempt, timer)
     except LedgerError as error:
         job.fail(error)
         return False
@@ -199,7 +211,7 @@ def _hold(line: Line, now: datetime) -> datetime:
     return now + span
 
 
-def _settle(job: Job, outcomes: Sequence[Outcome], timer: Timer) -> None:
-    patiently(lambda: settle(job.ledger, outcomes, timer.now()), timer)
+def _settle(job: Job, outcomes: Sequence[Outcome], timer: Timer, at: datetime | None = None) -> None:
+    patiently(lambda: settle(job.ledger, outcomes, at or timer.now()), timer)
     failpoint("sender.settled")
     job.told(sum(one.state != PENDING for one in outcomes))

@@ -1,8 +1,9 @@
 """A small shop whose campaign is approved, on the day of sending, with a channel that writes down what it is handed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from threading import Lock
 from typing import Any
 
@@ -49,15 +50,16 @@ class Clock:
 
 @dataclass
 class Recorder:
-    """Takes everything over, unless answers says otherwise; calls before each with how many it has taken."""
+    """Takes everything over, unless answers says otherwise; calls before each with how many it was handed earlier."""
 
     answers: Answers = lambda _: Answer(SENT, detail="250")
     before: Callable[[int], object] = lambda _: None
     taken: list[Parcel] = field(default_factory=list)
+    _turns: Iterator[int] = field(default_factory=count)  # each number once, whichever thread asks
     _lock: Lock = field(default_factory=Lock)
 
     def send(self, parcel: Parcel, leaving: Leaving) -> Answer | None:
-        self.before(len(self.taken))
+        self.before(next(self._turns))
         answer = self.answers(parcel)
         if not leaving():
             return None
