@@ -112,8 +112,8 @@ def _changed(
     whole = [one for one in found.values() if isinstance(one, Mended)]
     try:
         rows = rerendered(desk.workspace, desk.settings, desk.about, whole, facts) if whole else {}
-    except CampaignError:
-        log.warning("%s cannot be rendered again; messages that need it are skipped", desk.rules.campaign_id)
+    except CampaignError as error:
+        log.warning("%s; messages that need to be rendered again are skipped", error)
         found = dict.fromkeys(found, UNWRITABLE)
         rows = {}
     outcomes: list[Outcome] = []

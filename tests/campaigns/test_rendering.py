@@ -1,6 +1,7 @@
 import json
 import re
 from datetime import UTC, datetime
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
@@ -656,18 +657,20 @@ def test_a_text_that_grows_without_end_is_stopped():
 
 
 def test_a_text_that_takes_too_long_is_stopped_and_named():
-    slow = Sandbox(html=False).from_string("{% for o in offers %}{{ o.empty }}{{ 2 ** 9 // 1000 or '' }}{% endfor %}")
-    with pytest.raises(CampaignError, match=r"promo\.yaml: heading: a text that takes more than 250 ms"):
-        fill(Text("promo.yaml: heading", 120, None, slow), {"offers": ENDLESS * 3})
+    sandbox = Sandbox(html=False)
+    sandbox.concat = partial(within_limits, seconds=0.02)
+    slow = sandbox.from_string("{% for o in offers %}{{ o.empty }}{{ 2 ** 9 // 1000 or '' }}{% endfor %}")
+    with pytest.raises(CampaignError, match=r"promo\.yaml: heading: a text that takes more than 0\.02 s of"):
+        fill(Text("promo.yaml: heading", 120, None, slow), {"offers": ENDLESS})
 
 
 def test_time_is_looked_at_while_a_text_is_made_and_at_its_end():
     taken = []
     parts = (taken.append(part) or part for part in "x" * 1000)
-    with pytest.raises(SecurityError, match="more than 0 ms"):
+    with pytest.raises(SecurityError, match="more than 0 s"):
         within_limits(parts, seconds=0)
     assert len(taken) < 1000
-    with pytest.raises(SecurityError, match="more than 0 ms"):
+    with pytest.raises(SecurityError, match="more than 0 s"):
         within_limits(["x"], seconds=0)
     assert within_limits(["a", "b"]) == "ab"
 
