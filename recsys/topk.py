@@ -29,8 +29,9 @@ BLOCK = 256  # customers that meet a tile at once
 TILE = 512  # items of a tile: with BLOCK, half a megabyte of scores, which fits a core's cache
 GROUP = 64  # items looked over at once; divides TILE
 LANES = 64  # customers side by side, where scopes are ranked
+TOGETHER = 4  # items that meet them there at once: so the best so far are read and written a quarter as often
 LEAST = 16  # rows of a matrix product; fewer take another way through it, which rounds differently
-TASK = 2048  # customers that one thread takes at a time
+TASK = 1024  # customers that one thread takes at a time
 NOTHING = np.int64(-(2**63))
 SLACK = np.float32(1.0001)  # more than the rounding of a product can be
 
@@ -142,10 +143,11 @@ def top_in_scopes(
     scopes: [items × scopes] of 0/1; items that the catalogue leaves out are in none. An item may be in many scopes.
     A thread holds 256 bytes for each item of the catalogue.
     """
-    customers, count = len(factors), scopes.shape[1]
-    items, scores = np.full((customers, count, n), -1, np.int32), np.full((customers, count, n), -np.inf, np.float32)
-    if not customers or not count or not n or not catalogue.size:
-        return items, scores
+    shape = len(factors), scopes.shape[1], n
+    if not catalogue.size or 0 in shape:
+        return np.full(shape, -1, np.int32), np.full(shape, -np.inf, np.float32)
+    items, scores = np.empty(shape, np.int32), np.empty(shape, np.float32)
+    customers, count = shape[:2]
     where = np.full(customers, -1) if rows is None or not history.shape[0] else np.asarray(rows, np.int64)
     cells = _parts(history)
     by_scope = scopes.tocsc()
@@ -159,18 +161,17 @@ def top_in_scopes(
     def task(part: tuple[int, int]) -> None:
         start, stop = part
         product = np.empty((len(catalogue.vectors), LANES), np.float32)
-        most, level = np.empty((4 * n, LANES), np.int32), np.empty((n, LANES), np.int32)
-        best = np.empty(LANES * n, np.int64)
+        keys, best = np.empty((TOGETHER, LANES), np.int64), np.empty((n, LANES), np.int64)
         for low in range(start, stop, LANES):
             high = min(low + LANES, stop)
+            np.dot(catalogue.vectors, _with_one(factors[low:high], LANES).T, out=product)
             _walk_scopes(
-                _with_one(factors[low:high], LANES),
                 where[low:high],
-                (catalogue.vectors, catalogue.item, catalogue.place),
+                (catalogue.item, catalogue.place),
                 (ends, places),
                 cells,
                 exclude,
-                (product, product.view(np.int32), most, level, best),
+                (product, product.view(np.int32), keys, best),
                 (items[low:high], scores[low:high], scores[low:high].view(np.int32)),
             )
 
@@ -197,7 +198,7 @@ def _tasks(customers: int) -> list[tuple[int, int]]:
 def _with_one(factors: Floats, size: int) -> Floats:
     """The factors with a 1 beside them, which takes up the items' bias, as `size` rows."""
     block = np.zeros((size, factors.shape[1] + 1), np.float32)
-    block[: len(factors), :-1], block[: len(factors), -1] = factors, 1
+    block[: len(factors), :-1], block[:, -1] = factors, 1
     return block
 
 
@@ -209,12 +210,21 @@ def _whole(size: int, unit: int) -> int:
     return -(-size // unit) * unit
 
 
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+UNCOUNTED: dict[str, Any] = {**OPTIONS, "_nrt": False}
+
+
 def compiled(function: Any) -> Any:
-    return njit(function, nogil=True, cache=True, error_model="numpy")
+    return njit(function, cache=True, **OPTIONS)
+
+
+def uncounted(function: Any) -> Any:
+    """For kernels that make no arrays: counting who refers to one can cost more than the loop over it."""
+    return njit(function, cache=True, **UNCOUNTED)
 
 
 def inlined(function: Any) -> Any:
-    return njit(function, nogil=True, inline="always", error_model="numpy")
+    return njit(function, inline="always", **OPTIONS)
 
 
 @inlined
@@ -356,75 +366,59 @@ def _walk(users, rows, shelf, cells, exclude, scratch, out):
             _decode(keys[len(keys) - 1 - k], items[c], scores[c], score_bits[c], k)
 
 
-@compiled
-def _walk_scopes(users, rows, shelf, scopes, cells, exclude, scratch, out):
-    vectors, item, place = shelf
+@uncounted
+def _walk_scopes(rows, shelf, scopes, cells, exclude, scratch, out):
+    item, place = shelf
     ends, places = scopes
     indptr, indices, weights = cells
-    product, bits, most, level, best = scratch
+    product, bits, keys, best = scratch
     items, scores, score_bits = out
-    customers, n = len(rows), len(level)
-    enough = np.empty(LANES, np.bool_)
-    eights = enough.view(np.uint64)
-    np.dot(vectors, users.T, product)
-    for c in range(customers):
+    for c in range(len(rows)):
         if rows[c] >= 0:
             for e in range(indptr[rows[c]], indptr[rows[c] + 1]):
                 p = place[indices[e]]
                 if p >= 0:
                     product[p, c] = -np.inf if exclude else product[p, c] + weights[e]
     for s in range(len(ends) - 1):
-        inside = places[ends[s] : ends[s + 1]]
-        bar = _bar(bits, inside, most, level)
         best[:] = NOTHING
-        for p in inside:
-            lanes, low = bits[p], np.int64(0xFFFFFFFF - item[p])
-            for j in range(LANES):
-                enough[j] = ordered(lanes[j]) >= bar[j]
-            for w in range(LANES // 8):
-                if eights[w]:
-                    for j in range(8 * w, min(8 * w + 8, customers)):
-                        if enough[j]:
-                            rank = ordered(lanes[j])
-                            key = (np.int64(np.int32(0) if rank == -1 else rank) << np.int64(32)) | low
-                            for k in range(n * j, n * j + n):
-                                larger, key = max(best[k], key), min(best[k], key)
-                                best[k] = larger
-        for c in range(customers):
-            for k in range(n):
-                _decode(best[n * c + k], items[c, s], scores[c, s], score_bits[c, s], k)
+        for first in range(ends[s], ends[s + 1], TOGETHER):
+            keys[:] = NOTHING
+            for q in range(min(TOGETHER, ends[s + 1] - first)):
+                _keys(bits[places[first + q]], item[places[first + q]], keys[q])
+            _insert(keys, best)
+        for c in range(len(rows)):
+            for k in range(len(best)):
+                _decode(best[k, c], items[c, s], scores[c, s], score_bits[c, s], k)
 
 
-@compiled
-def _bar(bits, inside, most, level):
-    """What the n best of each lane must at least score, as `ordered`: the n-th best of the maxima of some groups."""
-    n, groups = len(level), min(len(most), len(inside))
-    level[:] = np.int32(-(2**31))
-    if groups >= n:
-        most[:] = np.int32(-(2**31))
-        for q in range(len(inside)):
-            lanes, group = bits[inside[q]], most[q % groups]
-            for j in range(LANES):
-                group[j] = max(group[j], ordered(lanes[j]))
-        for g in range(groups):
-            group = most[g]
-            for k in range(n):  # each level keeps the larger and hands the smaller on
-                kept = level[k]
-                for j in range(LANES):
-                    larger, smaller = max(kept[j], group[j]), min(kept[j], group[j])
-                    kept[j] = larger
-                    group[j] = smaller
-    bar = level[n - 1]
+@uncounted
+def _keys(lanes, item, keys):
+    """key_of in all lanes, in a form that becomes vector instructions."""
+    low = np.int64(0xFFFFFFFF - item)
     for j in range(LANES):
-        bar[j] = np.int32(-1) if bar[j] == 0 else bar[j]  # -0.0 equals 0.0
-    return bar
+        rank = ordered(lanes[j])
+        keys[j] = (np.int64(np.int32(0) if rank == -1 else rank) << np.int64(32)) | low
 
 
-@compiled
+@uncounted
+def _insert(keys, best):
+    """Lets TOGETHER keys of each lane into its best: each place keeps the larger and hands the smaller on."""
+    one, two, three, four = keys[0], keys[1], keys[2], keys[3]
+    for k in range(len(best)):
+        kept = best[k]
+        for j in range(LANES):
+            most = kept[j]
+            most, first = max(most, one[j]), min(most, one[j])
+            most, second = max(most, two[j]), min(most, two[j])
+            most, third = max(most, three[j]), min(most, three[j])
+            most, fourth = max(most, four[j]), min(most, four[j])
+            kept[j], one[j], two[j], three[j], four[j] = most, first, second, third, fourth
+
+
+@uncounted
 def _decode(key, items, scores, score_bits, k):
+    items[k], scores[k] = np.int32(-1), np.float32(-np.inf)
     if key != NOTHING:
         score_bits[k] = ordered(np.int32(key >> np.int64(32)))
         if scores[k] > -np.inf:
             items[k] = np.int32(np.int64(0xFFFFFFFF) - (key & np.int64(0xFFFFFFFF)))
-    else:
-        scores[k] = -np.inf
