@@ -91,14 +91,15 @@ def show_propensity(judged: Result | None) -> None:
             row["group"],
             f"{number(100 * row['predicted'])}%",
             f"{number(100 * row['observed'])}%",
-            row["predicted"] / row["observed"] if row["buyers"] else None,
+            row["ratio"],
+            f"{number(row['low'])} – {'' if row['high'] is None else number(row['high'])}",
             row["buyers"],
         ]
         for row in [*judged["deciles"], *judged["groups"]]
     ]
     show(
         "Predicted and observed, by deciles of the chance and thirds of the scopes",
-        ("group", "predicted", "observed", "ratio", "buyers"),
+        ("group", "predicted", "observed", "ratio", "95%", "buyers"),
         parts,
     )
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.sparse import csr_matrix
-from scipy.stats import rankdata
+from scipy.stats import beta, rankdata
 
 from recsys.history import History, earlier
 from recsys.metrics import interval
@@ -24,11 +24,13 @@ from recsys.scope_sample import buyers_of, sample_scopes
 Floats = NDArray[np.float64]
 
 LEARNED, JUDGED = 160, 300  # scopes
-PAIRS_JUDGED = 200_000
+PAIRS_JUDGED = 1_000_000
+FEW = 400  # buyers, below which an interval is as wide as the binomial one at least
 GROUPS = ("rare", "middling", "common")  # thirds of the scopes by their buyers before the cut
 BINS = 10
 LEAST = 1e-9  # a chance is never nearer to 0 or 1
 BASELINES = ("logistic", "frequency")
+RATIO = ("ratio", "low", "high")
 
 
 def judge_chances(after: History, items: pa.Table, window_days: int, seed: int) -> dict[str, Any] | None:
@@ -39,7 +41,8 @@ def judge_chances(after: History, items: pa.Table, window_days: int, seed: int) 
     "rows": [{"model": chances, logistic or frequency, "auc": null without buyers, "log_loss",
         "predicted_over_observed"}],
     "differences": of log loss, in the form of recsys.evaluation, below 0 where the chances are better,
-    "deciles" of the prediction and "groups" of scopes: [{"group", "predicted", "observed", "pairs", "buyers"}]}.
+    "deciles" of the prediction and "groups" of scopes: [{"group", "predicted", "observed", "pairs", "buyers",
+        "ratio" of predicted to observed, "low", "high": its 95% interval; null for without end}]}.
     """
     known = earlier(after, window_days)
     buyers = buyers_of(known)
@@ -67,6 +70,10 @@ def judge_chances(after: History, items: pa.Table, window_days: int, seed: int) 
     share = np.bincount(judged.scope, judged.features[:, FEATURES.index("orders")] > 0, others.shape[1])
     third = np.searchsorted(np.quantile(share, [1 / 3, 2 / 3]), share)[judged.scope]
     ours = chances["chances"]
+
+    def shares(group: str, part: NDArray[np.integer]) -> dict[str, Any]:
+        return {"group": group, **_shares(ours[part], judged.bought[part], judged.row[part])}
+
     return {
         "pairs": len(judged.bought),
         "buyers": came,
@@ -95,10 +102,9 @@ def judge_chances(after: History, items: pa.Table, window_days: int, seed: int) 
             for k, base in enumerate(BASELINES)
         ],
         "deciles": [
-            _shares(str(k + 1), judged.bought, ours, part)
-            for k, part in enumerate(np.array_split(np.argsort(ours, kind="stable"), BINS))
+            shares(str(k + 1), part) for k, part in enumerate(np.array_split(np.argsort(ours, kind="stable"), BINS))
         ],
-        "groups": [_shares(name, judged.bought, ours, np.flatnonzero(third == k)) for k, name in enumerate(GROUPS)],
+        "groups": [shares(name, np.flatnonzero(third == k)) for k, name in enumerate(GROUPS)],
     }
 
 
@@ -129,12 +135,27 @@ def _losses(bought: NDArray[np.bool_], p: Floats) -> Floats:
     return -np.where(bought, np.log(p), np.log1p(-p))
 
 
-def _shares(group: str, bought: NDArray[np.bool_], p: Floats, part: NDArray[np.integer]) -> dict[str, Any]:
-    pairs = max(len(part), 1)
-    return {
-        "group": group,
-        "predicted": float(p[part].sum() / pairs),
-        "observed": float(bought[part].sum() / pairs),
-        "pairs": len(part),
-        "buyers": int(bought[part].sum()),
-    }
+def ratio(p: Floats, bought: NDArray[np.bool_], customer: NDArray[np.integer]) -> tuple[float, float, float]:
+    """(predicted over observed, its 95% interval), over customers, as one who comes buys of many scopes.
+
+    The interval is that of a ratio of sums over customers, on its logarithm (the delta method); of few buyers the exact
+    binomial one (Clopper and Pearson) where that is wider. Without buyers the ratio and the upper end are infinite.
+    """
+    said, came = (np.bincount(customer, part) for part in (p, bought))
+    expected, buyers, pairs = float(said.sum()), int(came.sum()), len(p)
+    if not buyers:
+        return np.inf, expected / pairs / float(beta.ppf(0.975, 1, pairs)) if pairs else 0.0, np.inf
+    found = expected / buyers
+    spread = np.exp(1.96 * np.sqrt(np.square(said - found * came).sum()) / expected)
+    low, high = found / spread, found * spread
+    if buyers < FEW:
+        most, least = beta.ppf([0.975, 0.025], [buyers + 1, buyers], [pairs - buyers, pairs - buyers + 1])
+        low, high = min(low, expected / pairs / most), max(high, expected / pairs / least)
+    return found, float(low), float(high)
+
+
+def _shares(p: Floats, bought: NDArray[np.bool_], customer: NDArray[np.integer]) -> dict[str, Any]:
+    pairs, buyers = len(p), int(bought.sum())
+    known = {name: x if np.isfinite(x) else None for name, x in zip(RATIO, ratio(p, bought, customer), strict=True)}
+    shares = {"predicted": float(p.sum() / max(pairs, 1)), "observed": buyers / max(pairs, 1)}
+    return {**shares, "pairs": pairs, "buyers": buyers, **known}

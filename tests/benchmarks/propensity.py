@@ -27,20 +27,20 @@ import pyarrow.compute as pc
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix
 from scipy.special import expit, logit
-from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from flows.workspace import open_workspace, read_table
+from recsys.foresight import ratio
 from recsys.history import History, earlier, history
 from recsys.past_windows import crossed, overlapping, past_windows, sampled
 from recsys.propensity import PAIRS, fit_propensity, pair_chances
 from recsys.scope_features import FEATURES, all_pairs, scope_facts
 from recsys.scope_sample import buyers_of, sample_scopes
 
-SEED, JUDGED, FEW = 1, 400_000, 400
+SEED, JUDGED = 1, 400_000
 OFFERS, BLOCK = 50, 20_000
 
 
@@ -106,7 +106,7 @@ def judge(after: History, known: History, items: pa.Table, lead: int, window: in
             f"{chance.sum() / third.bought.sum():.2f}, level missed by {-level:+.2f}"
         )
         for what, said in (("as said", chance), ("shape", expit(log_odds + level))):
-            rare, deciles = (" ".join(ratio(said, third.bought, third.row, part) for part in parts) for parts in where)
+            rare, deciles = (" ".join(told(said, third.bought, third.row, part) for part in parts) for parts in where)
             print(f"    {what:7s} rare to common {rare}; deciles {deciles}", flush=True)
 
 
@@ -115,20 +115,11 @@ def shift_to(log_odds: np.ndarray, bought: np.ndarray) -> float:
     return float(brentq(lambda shift: expit(log_odds + shift).sum() - bought.sum(), -10, 10))
 
 
-def ratio(chance: np.ndarray, bought: np.ndarray, customer: np.ndarray, where: np.ndarray) -> str:
-    """Predicted over observed(buyers: interval); ! where it is off by over a tenth.
-
-    The interval is of a ratio of sums over customers, on its logarithm (the delta method).
-    """
-    said, came = (np.bincount(customer[where], part[where]) for part in (chance, bought))
-    expected, buyers, pairs = said.sum(), int(came.sum()), len(where)
-    found = expected / max(buyers, 1)
-    spread = 1.96 * np.sqrt(np.square(said - found * came).sum()) / expected
-    low, high = found * np.exp(-spread), found * np.exp(spread)
-    if buyers < FEW:
-        most, least = beta.ppf(0.975, buyers + 1, pairs - buyers), beta.ppf(0.025, buyers, pairs - buyers + 1)
-        low, high = min(low, expected / pairs / most), max(high, expected / pairs / least) if buyers else np.inf
-    return f"{found:.2f}({buyers}: {low:.2f}–{high:.2f})" + ("!" if low > 1.1 or high < 0.9 else "")
+def told(chance: np.ndarray, bought: np.ndarray, customer: np.ndarray, where: np.ndarray) -> str:
+    """Predicted over observed(buyers: interval); ! where it is off by over a tenth."""
+    found, low, high = ratio(chance[where], bought[where], customer[where])
+    off = "!" if low > 1.1 or high < 0.9 else ""
+    return f"{found:.2f}({bought[where].sum()}: {low:.2f}–{high:.2f}){off}"
 
 
 class Prepared:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from recsys.foresight import auc, judge_chances
+from recsys.foresight import auc, judge_chances, ratio
 from recsys.history import earlier, history
 from recsys.synthetic import taste_groups
 from recsys.tables import ITEMS, conform
@@ -44,6 +44,39 @@ def test_deciles_and_groups_hold_every_pair_once_and_rise(judged):
     predicted = [row["predicted"] for row in judged["deciles"]]
     assert predicted == sorted(predicted)
     assert [row["group"] for row in judged["groups"]] == ["rare", "middling", "common"]
+
+
+def test_what_is_told_of_a_decile_is_its_ratio_within_its_interval(judged):
+    for row in (*judged["deciles"], *judged["groups"]):
+        if row["buyers"]:
+            assert row["ratio"] == pytest.approx(row["predicted"] / row["observed"])
+            assert row["low"] < row["ratio"] < row["high"]
+        else:
+            assert (row["ratio"], row["high"]) == (None, None)
+
+
+def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says():
+    random = np.random.default_rng(1)
+    customer = np.repeat(np.arange(300), 20)
+    held = []
+    for _ in range(400):
+        p = np.repeat(random.beta(1, 9, 300), 20)
+        comes = np.repeat(random.random(300) < 0.5, 20)  # who comes buys of many scopes at once
+        _, low, high = ratio(p, comes & (random.random(6000) < 2 * p), customer)
+        held.append(low <= 1 <= high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.03)
+
+
+def test_of_no_buyers_the_interval_has_no_end_and_of_one_it_is_as_wide_as_the_binomial_one():
+    none = np.zeros(1000, bool)
+    found, low, high = ratio(np.full(1000, 0.01), none, np.arange(1000))
+    assert (found, high) == (np.inf, np.inf)
+    assert low == pytest.approx(0.01 / 0.003682, rel=1e-3)  # 1 − 0.025^(1/1000)
+    one = none.copy()
+    one[0] = True
+    _, low, high = ratio(np.full(1000, 0.001), one, np.arange(1000))
+    assert low <= 0.001 / 0.00556
+    assert high == pytest.approx(0.001 / 0.0000253, rel=1e-2)
 
 
 def test_the_same_arguments_give_the_same_json(known, judged):
