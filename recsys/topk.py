@@ -153,7 +153,7 @@ def top_in_scopes(
     by_scope = scopes.tocsc()
     inside = (by_scope.data != 0) & (catalogue.place[by_scope.indices] >= 0)
     ends = np.append(0, np.cumsum(inside))[by_scope.indptr].astype(np.int64)
-    # In the order in which items are tried: most of a scope's later items are then passed over at once.
+    # In the order in which they stand, so that scores are read from one end of the memory to the other.
     scope = np.repeat(np.arange(count), np.diff(ends))
     place = catalogue.place[by_scope.indices[inside]].astype(np.int64)
     places = place[np.lexsort((place, scope))]
