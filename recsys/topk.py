@@ -236,6 +236,7 @@ def ordered(bits):
 @inlined
 def key_of(rank, item):
     """One whole number per (score, item): the higher score is the larger, of equal ones the lower item."""
+    rank = np.int32(0) if rank == -1 else rank  # -0.0 equals 0.0
     return (np.int64(rank) << np.int64(32)) | np.int64(0xFFFFFFFF - item)
 
 
@@ -278,7 +279,7 @@ def _scan(bits, item, heap, least):
             for j in range(GROUP):
                 rank = ordered(group[j])
                 if rank >= bar:
-                    key = key_of(np.int32(0) if rank == -1 else rank, item[low + j])
+                    key = key_of(rank, item[low + j])
                     if key > kept[0]:
                         _push(kept, key)
                         bar = least_of(kept[0])
@@ -318,8 +319,7 @@ def _seed(users, rows, shelf, cells, product, bits, heap, least):
             if place[indices[e]] >= 0:
                 product[0, 0] = found[at, c - start] + weights[e]
                 at += 1
-                rank = ordered(bits[0, 0])
-                key = key_of(np.int32(0) if rank == -1 else rank, np.int64(indices[e]))
+                key = key_of(ordered(bits[0, 0]), np.int64(indices[e]))
                 if key > heap[c, 0]:
                     _push(heap[c], key)
         least[c] = least_of(heap[c, 0])
@@ -393,11 +393,8 @@ def _walk_scopes(rows, shelf, scopes, cells, exclude, scratch, out):
 
 @uncounted
 def _keys(lanes, item, keys):
-    """key_of in all lanes, in a form that becomes vector instructions."""
-    low = np.int64(0xFFFFFFFF - item)
     for j in range(LANES):
-        rank = ordered(lanes[j])
-        keys[j] = (np.int64(np.int32(0) if rank == -1 else rank) << np.int64(32)) | low
+        keys[j] = key_of(ordered(lanes[j]), item)
 
 
 @uncounted

@@ -60,12 +60,12 @@ def quality(root: str, lead: int = 0, window: int = 28, cuts: int = 4) -> None:
 
 
 def judge(after: History, known: History, items: pa.Table, lead: int, window: int) -> None:
-    def scopes(days: float) -> csr_matrix:
-        return sample_scopes(items, buyers_of(earlier(known, days)), 160, SEED)
+    def scopes(then: History) -> csr_matrix:
+        return sample_scopes(items, buyers_of(then), 160, SEED)
 
     others = sample_scopes(items, buyers_of(known), 300, SEED + 98)
     start = time.perf_counter()
-    model = fit_propensity(known, lambda then: sample_scopes(items, buyers_of(then), 160, SEED), lead, window, SEED)
+    model = fit_propensity(known, scopes, lead, window, SEED)
     seconds = time.perf_counter() - start
     if model is None:
         print("  too few buyers for a model")
@@ -73,8 +73,12 @@ def judge(after: History, known: History, items: pa.Table, lead: int, window: in
     third = crossed(after, others, lead + window, lead, window, JUDGED, SEED)
     instants = overlapping(known.days, lead, window)
     pairs = PAIRS // len(instants)
-    parts = [sampled(known, scopes(days), days, lead, window, pairs, SEED + k) for k, days in enumerate(instants)]
-    second = sampled(known, scopes(instants[0]), instants[0], lead, window, PAIRS // 2, SEED + len(parts))
+    drawn = [scopes(earlier(known, days)) for days in instants]
+    parts = [
+        sampled(known, some, days, lead, window, pairs, SEED + k)
+        for k, (some, days) in enumerate(zip(drawn, instants, strict=True))
+    ]
+    second = sampled(known, drawn[0], instants[0], lead, window, PAIRS // 2, SEED + len(parts))
     features, bought, weight = (
         np.concatenate([getattr(p, n) for p in parts]) for n in ("features", "bought", "weight")
     )

@@ -255,6 +255,7 @@ def test_whoever_says_no_while_it_is_sent_gets_nothing_any_more(going: Any, per_
     assert not set(refused) & set(going.by.names)
     assert ["skipped", "opted out", len(refused)] in result["reasons"]
     assert result["state"] == FINISHED
+    assert going.clock.at < going.due + timedelta(seconds=60)  # nothing had to wait for a lease to end
 
 
 @pytest.mark.parametrize("asked", ["job.state_of", "job.complaints", "desk.seen_by"])
