@@ -222,8 +222,9 @@ def test_a_hundred_workers_on_one_budget_spend_it_to_the_rupiah_though_some_are_
 def test_nobody_who_opted_out_before_a_claim_began_is_claimed(
     ledgers: Ledgers, tmp_path: Path, record_property: Callable[..., None]
 ) -> None:
-    """Both walk the same list; the clock is the machine's, which both processes share."""
+    """Both walk the same list, from the first refusal on; the clock is the machine's, which both processes share."""
     people, campaign = many(150, 10_000), "n"
+    refused_one, refusing = os.pipe()
     url, said, took = ledgers(campaign), tmp_path / "said", tmp_path / "took"
     planned(url, campaign, people, None)
 
@@ -233,9 +234,12 @@ def test_nobody_who_opted_out_before_a_claim_began_is_claimed(
             for k in range(0, people, 2):
                 opt_out(ledger, f"c-{campaign}-{k:05}", "email", "link", NOW)
                 log.write(f"c-{campaign}-{k:05} {time.monotonic_ns()}\n")
+                os.write(refusing, b".")
 
     def take() -> None:
         ledger, dice = open_ledger(url, NOW), random.Random(3)
+        os.close(refusing)
+        assert os.read(refused_one, 1), "nobody was refused"
         with took.open("w") as log:
             left = True
             while left:
