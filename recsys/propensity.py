@@ -58,12 +58,15 @@ LASTING = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Propensity:
-    """middle, mean, spread, weights: float64, of the logistic regression, see _regressors; knots, log_odds: float64, of
-    the calibration, rising. trees: LightGBM's own text. about: what it was learned from, plain JSON values."""
+    """middle, low, high, mean, spread, weights: float64, of the logistic regression, see _regressors.
+    knots, log_odds: float64, of the calibration, rising. trees: LightGBM's own text.
+    about: what it was learned from, plain JSON values."""
 
     lead_days: int
     window_days: int
     middle: Floats
+    low: Floats
+    high: Floats
     mean: Floats
     spread: Floats
     weights: Floats
@@ -86,7 +89,7 @@ class Propensity:
         slope, many = self.weights / self.spread, len(self.middle)
         without = slope[:many] * self.middle + slope[many:]
         start = self.intercept - float(self.mean @ slope)
-        return _sum_of_logs(features, slope[:many].copy(), without, start)
+        return _sum_of_logs(features, slope[:many].copy(), without, self.low, self.high, start)
 
     def chances(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The calibrated chance of each pair, over 0 and under 1; a higher score never has a lower chance."""
@@ -167,14 +170,15 @@ def _together(parts: Sequence[Examples]) -> Examples:
 
 def _learned(examples: Examples, lead_days: int, window_days: int, seed: int) -> Propensity:
     """Not calibrated yet."""
-    middle, mean, spread, weights, intercept = _logistic(examples)
-    start = intercept + _regressors(examples.features, middle, mean, spread) @ weights
+    smooth = _logistic(examples)
+    *standard, weights, intercept = smooth
+    start = intercept + _regressors(examples.features, *standard) @ weights
     data = lightgbm.Dataset(
         examples.features, examples.bought, weight=examples.weight, init_score=start, feature_name=list(FEATURES)
     )
     trees = lightgbm.train({**TREES, "seed": seed}, data, ROUNDS).model_to_string()
     nothing = np.zeros(1)
-    return Propensity(lead_days, window_days, middle, mean, spread, weights, intercept, trees, nothing, nothing, {})
+    return Propensity(lead_days, window_days, *smooth, trees, nothing, nothing, {})
 
 
 def pair_chances(
@@ -201,42 +205,49 @@ def pair_chances(
 # --- the smooth part -------------------------------------------------------------------------------------------------
 
 
-def _regressors(features: NDArray[np.float32], middle: Floats, mean: Floats, spread: Floats) -> Floats:
-    """Logarithms, the middle where there is no value, and beside them a 1 where there is none; standardised."""
+def _regressors(
+    features: NDArray[np.float32], middle: Floats, low: Floats, high: Floats, mean: Floats, spread: Floats
+) -> Floats:
+    """Logarithms, the middle where there is no value, and beside them a 1 where there is none; standardised.
+
+    Further beyond what was learned from than it varies, nothing is known: such logarithms count as low or high. (Of
+    fuel, sold for Rp36 a piece among goods of 10,000, the chance was a fiftieth of what it was.)
+    """
     logs = np.sign(features) * np.log1p(np.abs(features))
     missing = ~np.isfinite(logs)
-    filled = np.where(missing, middle.astype(np.float32), logs)
+    filled = np.where(missing, middle, np.clip(logs, low, high))
     return (np.hstack([filled, missing]) - mean) / spread
 
 
 @njit(cache=True, nogil=True)
-def _sum_of_logs(features, slope, without, start):  # type: ignore[no-untyped-def]  # numba's types
+def _sum_of_logs(features, slope, without, low, high, start):  # type: ignore[no-untyped-def]  # numba's types
     out = np.full(len(features), start)
     for n in range(len(features)):
         for k in range(len(slope)):
             value = features[n, k]
-            if not np.isfinite(value):
-                out[n] += without[k]
-            elif value >= 0:
-                out[n] += slope[k] * np.log1p(value)
+            if np.isfinite(value):
+                log = np.log1p(value) if value >= 0 else -np.log1p(-value)
+                out[n] += slope[k] * min(max(log, low[k]), high[k])
             else:
-                out[n] -= slope[k] * np.log1p(-value)
+                out[n] += without[k]
     return out
 
 
-def _logistic(learned: Examples) -> tuple[Floats, Floats, Floats, Floats, float]:
-    """(middle, mean, spread, weights, intercept), by Newton's method with a little ridge."""
+def _logistic(learned: Examples) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats, float]:
+    """(middle, low, high, mean, spread, weights, intercept), by Newton's method with a little ridge."""
     some = slice(None, None, -(-len(learned.bought) // LOGISTIC_PAIRS))
     features, bought, weight = learned.features[some], learned.bought[some], learned.weight[some]
     logs = np.sign(features) * np.log1p(np.abs(features))
     logs[~np.isfinite(logs)] = np.nan
     counted = np.isfinite(logs).any(axis=0)
-    middle = np.zeros(logs.shape[1])
+    middle, low, high = np.zeros((3, logs.shape[1]))
     middle[counted] = np.nanmedian(logs[:, counted], axis=0)
+    low[counted], high[counted] = np.nanmin(logs[:, counted], axis=0), np.nanmax(logs[:, counted], axis=0)
     nothing, one = np.zeros(2 * len(middle)), np.ones(2 * len(middle))
-    x = _regressors(features, middle, nothing, one)
+    x = _regressors(features, middle, low, high, nothing, one)
     mean, spread = x.mean(axis=0), x.std(axis=0)
     spread[spread < 1e-6] = 1.0
+    low, high = low - spread[: len(middle)], high + spread[: len(middle)]
     x = np.column_stack([np.ones(len(x)), (x - mean) / spread])
     y = bought.astype(np.float64)
     ridge = np.diag(np.append(0.0, np.ones(x.shape[1] - 1)))
@@ -249,7 +260,7 @@ def _logistic(learned: Examples) -> tuple[Floats, Floats, Floats, Floats, float]
         found += step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-6:
             break
-    return middle, mean, spread, found[1:], float(found[0])
+    return middle, low, high, mean, spread, found[1:], float(found[0])
 
 
 # --- calibration -----------------------------------------------------------------------------------------------------

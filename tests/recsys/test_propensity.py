@@ -76,6 +76,17 @@ def test_on_an_unseen_window_and_unseen_scopes_as_many_buy_as_was_said(model, th
     assert p[high].sum() == pytest.approx(third.bought[high].sum(), rel=0.12)
 
 
+@pytest.mark.parametrize("name", FEATURES)
+def test_far_beyond_what_was_learned_from_a_feature_says_nothing_more(model, third, name):
+    def with_value(value):
+        features = third.features.copy()
+        features[:, FEATURES.index(name)] = value
+        return model.chances(features)
+
+    assert (with_value(1e9) == with_value(1e12)).all()
+    assert (with_value(-1e9) == with_value(-1e12)).all()
+
+
 def test_it_ranks_better_than_the_decayed_frequency_does(model, third):
     p = model.chances(third.features)
     rate = third.features[:, FEATURES.index("rate_42")]
