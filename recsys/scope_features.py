@@ -19,6 +19,7 @@ Rows = NDArray[np.int64]
 
 HALF_LIVES = (14.0, 42.0, 182.0)  # days
 TELLING_ITEMS = 4_000  # the most bought, whose buyers tell who else may buy in a scope
+LEAST_GAP = 1.0  # days: two orders of one hour are no rhythm by which somebody could be overdue
 SHRINK = 20.0  # buyers: what so few say counts half
 MOST_CUSTOMERS = 20_000  # that the facts of a scope are taken from
 
@@ -124,13 +125,13 @@ def pair_features(
         out[:, 1:4] = pair[:, 1:4] * scale
         out[:, 4] = age
         out[:, 5] = np.where(orders > 1, (oldest - age) / (orders - 1), np.nan)
-        out[:, 6] = age / out[:, 5]
-        out[:, 7] = age / facts.columns[scope, SCOPE_GAP]
+        out[:, 6] = age / np.maximum(out[:, 5], LEAST_GAP)
+        out[:, 7] = age / np.maximum(facts.columns[scope, SCOPE_GAP], LEAST_GAP)
         out[:, 9] = pair[:, 6]
         out[:, 10] = pair[:, 7] / np.sqrt(np.maximum(own[row, 6], 1))
         gap = np.where(own[:, 0] > 1, (own[:, 5] - own[:, 4]) / (own[:, 0] - 1), np.nan)
-        columns = [own[:, 0], *(own[:, 1:4] * scale).T, own[:, 4], gap, own[:, 4] / gap, own[:, 5], own[:, 6]]
-        columns += [own[:, 7] / own[:, 0], own[:, 8] / own[:, 6]]
+        columns = [own[:, 0], *(own[:, 1:4] * scale).T, own[:, 4], gap, own[:, 4] / np.maximum(gap, LEAST_GAP)]
+        columns += [own[:, 5], own[:, 6], own[:, 7] / own[:, 0], own[:, 8] / own[:, 6]]
         out[:, 12:23] = np.column_stack(columns)[row]
         out[:, 8] = orders / out[:, 12]
         out[:, 23:] = facts.columns[scope]

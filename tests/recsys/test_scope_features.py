@@ -61,6 +61,14 @@ def test_an_order_counts_once_in_a_scope_and_ages_are_of_its_last_and_first(drin
     assert found["rate_14"] == pytest.approx(decayed * 28 * np.log(2) / 14 / (1 - 2 ** (-40 / 14)), rel=1e-5)
 
 
+def test_two_orders_of_one_hour_are_no_rhythm_to_be_overdue_by():
+    lines = [("o1", "a", "kopi", 30.0), ("o2", "a", "kopi", 30.0 - 1 / 24)]
+    found = of(every(history(purchases(lines), NOW, ITEMS), as_scopes([np.array([0])], 3)), 0, 0)
+    assert found["gap"] == pytest.approx(1 / 24, rel=1e-3)
+    for name in ("overdue", "overdue_scope", "all_overdue"):
+        assert found[name] == pytest.approx(30 - 1 / 24), name
+
+
 def test_where_nothing_was_bought_rates_are_zero_and_ages_unknown(drinks):
     found = of(drinks, 1, 0)
     assert (found["orders"], found["rate_14"], found["rate_182"], found["items"]) == (0, 0, 0, 0)
