@@ -149,9 +149,6 @@ class Code(Part):
         return self
 
 
-Factor = Annotated[float, Field(strict=True, gt=0, le=1000, allow_inf_nan=False), expect("a factor above 0, to 1000")]
-
-
 class Validity(Part):
     """How long an offer holds, from the sending of its message: `hours` or `days`, not both."""
 

@@ -35,8 +35,6 @@ EXTREMES = {  # why somebody is picked → the order that they come first in
     "most_items": "items desc",
     "longest_mail": "size desc",
 }
-_OF_MESSAGES = ["customer_id", "channel", "language", "body_text"]
-_OF_DECISIONS = ["customer_id", "arm", "position", "offer_id", "item_ids", "costs"]
 _FACTS = """
     select customer_id, m.channel, m.language, coalesce(tier, '') as tier, joined_at, coalesce(timezone, '') as zone,
         coalesce(salutation, '') as salutation, length(coalesce(name, '')) as name_length,

@@ -86,14 +86,6 @@ class Cells:
         """Orders of each cell, halved for every half-life of their age."""
         return self.summed(np.exp2(-self.line_age / half_life_days))
 
-    def bought_since(self, days: float) -> csr_matrix:
-        """CSR float32 [customers × items], 1 where there is an order younger than that."""
-        young = self.line_age < days
-        cells = (self.line_customer[young], self.line_item[young])
-        found = csr_matrix((np.ones(len(cells[0]), np.float32), cells), shape=self.shape)
-        found.data[:] = 1
-        return found
-
 
 def cells_of(known: History, matrix: InteractionMatrix) -> Cells:
     """known: the orders of the matrix's items before its instant."""

@@ -7,7 +7,6 @@ what there is to mend. Then all log odds are put to the level of the season. Not
 features, so one that never was on offer is no exception.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -96,23 +95,6 @@ class Propensity:
         z = self.scores(features)
         beyond = z - np.clip(z, self.knots[0], self.knots[-1])
         return expit(np.interp(z, self.knots, self.log_odds) + beyond).astype(np.float32)
-
-    def text(self) -> str:
-        """All of it as JSON."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return json.dumps(
-            {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}, sort_keys=True
-        )
-
-
-def from_text(text: str) -> Propensity:
-    """What `text` gave. Raises ValueError if it is no such text."""
-    try:
-        fields: dict[str, Any] = json.loads(text)
-        arrays = {name: np.array(part, np.float64) for name, part in fields.items() if isinstance(part, list)}
-        return Propensity(**{**fields, **arrays})
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"not the text of a propensity: {error}") from error
 
 
 def fit_propensity(known: History, scopes: Scopes, lead_days: int, window_days: int, seed: int) -> Propensity | None:

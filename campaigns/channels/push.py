@@ -21,7 +21,6 @@ from campaigns.ledger.schema import BOUNCED, FAILED, PENDING, SENT, UNKNOWN
 FCM = "https://fcm.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 MOST_BYTES = 4_096
-MOST_PER_MINUTE = 600_000  # of a project, errors among them
 # Best first: a push has arrived if it did on one device, and is certain to have failed only if it did on all.
 RANK = (SENT, UNKNOWN, PENDING, FAILED, BOUNCED)
 QUIET = timedelta(minutes=1)  # after 429 without a Retry-After
