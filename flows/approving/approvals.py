@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from campaigns.approval import Difference, Fingerprint, Values, differences, fingerprint
+from campaigns.calendar import occurrence_instant
 from campaigns.spec import Campaign
 from campaigns.words import HOME, languages, load_words
 from flows.approving.agreements import waiting_offers
@@ -118,6 +119,14 @@ def run_meaning(workspace: Workspace, manifest: Mapping[str, Any]) -> Values | N
     """The values of what a run was decided from; None if it did not write them."""
     path = workspace.run(manifest["campaign"]["id"], manifest["occurrence"]) / MEANING
     return read_json(path)["values"] if path.is_file() else None
+
+
+def waits_to_be_sent(workspace: Workspace, campaign_id: str, approved: str, now: datetime) -> bool:
+    """Whether the campaign's latest run is still to come and was decided from what has this hash."""
+    known = sorted(workspace.root.glob(f"runs/{campaign_id}/*/manifest.json"))
+    if not known or occurrence_instant(known[-1].parent.name) < now:
+        return False
+    return bool(read_json(known[-1])["campaign"].get("fingerprint") == approved)
 
 
 # --- what a campaign means -------------------------------------------------------------------------------------------

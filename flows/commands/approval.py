@@ -22,7 +22,7 @@ def approve(
     from flows import views
     from flows.approving import views as approval_views
     from flows.approving.approvals import approve as record
-    from flows.approving.approvals import withdraw_approval
+    from flows.approving.approvals import waits_to_be_sent, withdraw_approval
     from flows.approving.records import checked_name
     from flows.approving.review import review
     from flows.campaign_files import campaign_path, find_campaign
@@ -44,9 +44,11 @@ def approve(
     entry = record(place, settings, found, by, now)
     if as_json:
         return console.print_json({**result, "by": entry["by"], "at": entry["at"]})
+    ready = waits_to_be_sent(place, found.id, entry["hash"], now)
+    step = f"deliver {campaign} --live" if ready else f"decide {campaign}"
     console.finish(
         f"approved by {entry['by']}: {entry['hash']}",
-        [f"larisma decide {campaign} --workspace {workspace}", "any change of the campaign voids this approval"],
+        [f"larisma {step} --workspace {workspace}", "any change of the campaign voids this approval"],
     )
 
 

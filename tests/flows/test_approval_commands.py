@@ -1,6 +1,7 @@
 """`larisma approve`, `campaign terms` and `campaign agree`: what they show, write and refuse."""
 
 import json
+import shutil
 
 import pytest
 
@@ -43,6 +44,17 @@ def test_approving_again_shows_the_difference_since(toko, capsys):
     assert code == 0
     assert "It was approved by Rina" in out
     assert "channels.email.capacity: was 45, is 54" in out
+
+
+def test_the_next_step_is_to_decide_or_to_send_where_that_is_done(toko, capsys):
+    words = ("approve", "panen", "--by", "Rina", "--workspace", toko)
+    assert f"next: larisma decide panen --workspace {toko}" in call(capsys, *words)[1]
+    *_, latest = sorted((toko / "runs" / "panen").glob("*/manifest.json"))
+    manifest = json.loads(latest.read_text(encoding="utf-8"))
+    manifest["campaign"]["fingerprint"] = json.loads(call(capsys, *words, "--json")[1])["hash"]
+    to_come = shutil.copytree(latest.parent, toko / "runs" / "panen" / "29991212t020000z")
+    (to_come / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert f"next: larisma deliver panen --live --workspace {toko}" in call(capsys, *words)[1]
 
 
 def test_json_is_what_was_approved_and_nothing_else(toko, capsys):

@@ -13,6 +13,7 @@ from flows.approving.approvals import (
     approve,
     meaning,
     require_approval,
+    waits_to_be_sent,
     withdraw_approval,
 )
 from flows.approving.records import add_entry, read_history
@@ -211,6 +212,16 @@ def test_a_withdrawn_approval_is_none_until_it_is_given_again(place):
         withdraw_approval(place.workspace, "panen", "Sari", AT)
     place.approve()
     assert place.approval.state == "approved"
+
+
+def test_a_run_waits_to_be_sent_that_is_to_come_and_was_decided_from_what_is_approved(place):
+    approved = place.approval.now.whole
+    assert not waits_to_be_sent(place.workspace, "panen", approved, AT)
+    manifest = place.decided()
+    write_json(place.workspace.run("panen", manifest["occurrence"]) / "manifest.json", manifest)
+    assert waits_to_be_sent(place.workspace, "panen", approved, AT)
+    assert not waits_to_be_sent(place.workspace, "panen", approved, AT + timedelta(days=8))
+    assert not waits_to_be_sent(place.workspace, "panen", "0" * 64, AT)
 
 
 def test_the_history_keeps_who_what_and_when(place):
