@@ -64,7 +64,7 @@ def runs_known(workspace: Workspace, as_of: datetime, deciding: Collection[Firin
     """The published runs decided from what was known by an instant, but for some, in order."""
     return [
         path.parent
-        for path in sorted(workspace.root.glob("runs/*/*/manifest.json"))
+        for path in workspace.manifests()
         if path.parts[-3:-1] not in deciding and datetime.fromisoformat(read_json(path)["as_of"]) <= as_of
     ]
 

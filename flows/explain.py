@@ -58,7 +58,7 @@ TEXTS = {
 def last_run(workspace: Workspace, campaign_id: str) -> Path:
     """The campaign's run with the latest occurrence. Raises InputError if there is none."""
     find_campaign(workspace, campaign_id)
-    runs = sorted(workspace.root.glob(f"runs/{campaign_id}/*/manifest.json"))
+    runs = workspace.manifests(campaign_id)
     if not runs:
         raise InputError(
             f"campaign {campaign_id}: it has not been decided yet; "

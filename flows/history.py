@@ -43,7 +43,7 @@ def customer_history(
     people = rows_of_table(place, customer)
     delivered = {row["message_id"]: row for row in sent_to(ledger, customer)} if ledger else {}
     messages = []
-    for manifest in sorted(place.root.glob("runs/*/*/manifest.json")):
+    for manifest in place.manifests():
         messages += _of_run(place, settings, words, manifest.parent, customer, delivered)
     messages += [_stray(words, row) for row in delivered.values()]  # of runs that are gone
     said_no = [{**vars(one), "at": one.at.isoformat()} for one in refusals(ledger, customer)] if ledger else []

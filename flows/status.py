@@ -19,7 +19,7 @@ def workspace_status(workspace: Workspace, settings: Settings, clock: datetime) 
         "tables": table_status(workspace, settings, clock),
         "model": serving_model(workspace),
         "campaigns": standings(workspace, settings),
-        "runs": [run_row(path) for path in sorted(workspace.root.glob("runs/*/*/manifest.json"))],
+        "runs": [run_row(path) for path in workspace.manifests()],
         "deliveries": deliveries(workspace, settings, clock),
     }
 

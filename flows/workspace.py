@@ -92,6 +92,10 @@ class Workspace:
     def run(self, campaign_id: str, occurrence: str) -> Path:
         return self.root / "runs" / campaign_id / occurrence
 
+    def manifests(self, campaign_id: str = "*") -> list[Path]:
+        """Of every run of a campaign, or of all, in order of campaign and occurrence."""
+        return sorted(self.root.glob(f"runs/{campaign_id}/*/manifest.json"))
+
     @property
     def rehearsals(self) -> Path:
         return self.root / "rehearsals"

@@ -123,7 +123,7 @@ def run_meaning(workspace: Workspace, manifest: Mapping[str, Any]) -> Values | N
 
 def waits_to_be_sent(workspace: Workspace, campaign_id: str, approved: str, now: datetime) -> bool:
     """Whether the campaign's latest run is still to come and was decided from what has this hash."""
-    known = sorted(workspace.root.glob(f"runs/{campaign_id}/*/manifest.json"))
+    known = workspace.manifests(campaign_id)
     if not known or occurrence_instant(known[-1].parent.name) < now:
         return False
     return bool(read_json(known[-1])["campaign"].get("fingerprint") == approved)

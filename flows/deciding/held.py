@@ -34,7 +34,7 @@ def held_runs(
 ) -> list[Held]:
     """The runs of a night that are not being decided, of what was known by an instant; by campaign and occurrence."""
     found = []
-    for path in sorted(workspace.root.glob("runs/*/*/manifest.json")):
+    for path in workspace.manifests():
         campaign_id, name = firing = path.parts[-3], path.parts[-2]
         ahead = local_day(settings, occurrence_instant(name)) - night
         if firing in deciding or not timedelta() <= ahead <= LONGEST_LEAD:

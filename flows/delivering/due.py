@@ -24,7 +24,7 @@ def due_runs(workspace: Workspace, settings: Settings, now: datetime) -> tuple[l
     waiting: list[str] = []
     ledger = open_for(workspace, settings, True, now)
     try:
-        for path in sorted(workspace.root.glob("runs/*/*/manifest.json")):
+        for path in workspace.manifests():
             firing = path.parts[-3], path.parts[-2]
             try:
                 if _is_due(workspace, settings, ledger, firing, now):

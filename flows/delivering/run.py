@@ -65,9 +65,7 @@ def find_run(workspace: Workspace, campaign_id: str, occurrence: str | None = No
 
     Raises InputError if there is none, or if a file of it is not what was decided.
     """
-    known = {
-        path.parent.name: path.parent for path in sorted(workspace.root.glob(f"runs/{campaign_id}/*/manifest.json"))
-    }
+    known = {path.parent.name: path.parent for path in workspace.manifests(campaign_id)}
     if occurrence is not None:
         occurrence_instant(occurrence)
     if not known:

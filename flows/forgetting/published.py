@@ -43,7 +43,7 @@ def forget_in_runs(place: Workspace, settings: Settings, person: Person, now: da
     rows, and the checksum of the manifest before. Rows, values and costs stay what they were.
     """
     changed = []
-    for run in sorted(path.parent for path in place.root.glob("runs/*/*/manifest.json")):
+    for run in [path.parent for path in place.manifests()]:
         if not _in_run(run, person):
             continue
         with publishing(run) as folder:
@@ -56,7 +56,7 @@ def forget_in_runs(place: Workspace, settings: Settings, person: Person, now: da
 def renamed_manifests(place: Workspace) -> dict[str, str]:
     """SHA-256 of each run's manifest before it was rewritten, however often → now."""
     found: dict[str, str] = {}
-    for path in sorted(place.root.glob("runs/*/*/manifest.json")):
+    for path in place.manifests():
         now = checksum(path)
         found |= {entry["manifest_was"]: now for entry in read_json(path).get("forgotten", [])}
     return found

@@ -250,6 +250,8 @@ def test_nobody_who_opted_out_before_a_claim_began_is_claimed(
                 left = bool(claims) or bool(rows_quickly(ledger, waiting))
 
     ended([started(refuse), started(take)])
+    os.close(refused_one)
+    os.close(refusing)
     no = {line.split()[0]: int(line.split()[1]) for line in said.read_text().splitlines()}
     claims = {line.split()[0]: int(line.split()[1]) for line in took.read_text().splitlines()}
     before = [who for who, start in claims.items() if who in no and no[who] < start]
